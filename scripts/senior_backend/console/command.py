@@ -1,0 +1,104 @@
+"""The frame of every tool: an argument parser that fails politely, and the run that turns results into exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from senior_backend import __version__
+from senior_backend.console.errors import InputError, ToolError, did_you_mean
+from senior_backend.console.exit_codes import EPILOG, ExitCode
+from senior_backend.console.output import emit
+from senior_backend.console.report import Finding, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises `InputError` instead of ending the process, and accepts no abbreviations."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        kwargs.setdefault("allow_abbrev", False)
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the usage error with the nearest known option.
+
+        Raises:
+            InputError: always.
+        """
+        prefix, marker, rest = message.partition("unrecognized arguments: ")
+        if marker and not prefix:
+            known = [option for action in self._actions for option in action.option_strings]
+            message += did_you_mean(rest.split()[0].partition("=")[0], known)
+        raise InputError(message, code="usage", hint=f"See `{self.prog} --help`.")
+
+
+def tool_parser(tool: str, description: str, examples: str) -> Parser:
+    """Return the top-level parser of `tool` (the door's name without `.py`), with `--version` and the shared epilog."""
+    parser = Parser(
+        prog=f"{tool}.py",
+        description=description,
+        epilog=f"examples:\n{examples.rstrip()}\n\n{EPILOG}",
+    )
+    parser.add_argument("--version", action="version", version=f"{tool}.py {__version__}")
+    return parser
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that every command shares: `--json` and `--output FILE`."""
+    group = parser.add_argument_group("output")
+    group.add_argument("--json", action="store_true", help="print one JSON document on standard output")
+    group.add_argument("--output", type=Path, metavar="FILE", help="also write the whole JSON document to FILE")
+
+
+def run(
+    tool: str,
+    parser: argparse.ArgumentParser,
+    handle: Callable[[argparse.Namespace], tuple[Report, str]],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Parse `argv`, call `handle`, print its report and return the exit code.
+
+    `handle` returns the report and the text body that people see above its findings. A `ToolError` becomes
+    a report, an interrupt ends with 130, any other exception is a bug: traceback and 70.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    as_json, output, body = "--json" in arguments, None, ""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    try:
+        try:
+            options = parser.parse_args(arguments)
+            as_json, output = options.json, options.output
+            report, body = handle(options)
+        except ToolError as error:
+            report = error.to_report(tool)
+        except KeyboardInterrupt:
+            report = Report(tool, ExitCode.INTERRUPTED, "interrupted")
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            message = f"internal error: {type(error).__name__}: {error}".splitlines()[0]
+            finding = Finding("internal-error", "error", message, None, "This is a bug; the traceback says where.")
+            report = Report(tool, ExitCode.INTERNAL, message, (finding,))
+        try:
+            emit(report, body, as_json=as_json, output=output)
+        except ToolError as error:
+            report = error.to_report(tool)
+            emit(report, as_json=as_json)
+    except BrokenPipeError:
+        # The reader (`| head`) went away; without this the interpreter complains again while it shuts down.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.ENVIRONMENT)
+    return int(report.exit_code)

