@@ -70,17 +70,12 @@ def mariadb_url() -> Iterator[str]:
 
     parts = urlsplit(services.require("mariadb"))
     name = f"test_{secrets.token_hex(6)}"
-    account = {
-        "host": parts.hostname or "127.0.0.1",
-        "port": parts.port or 3306,
-        "user": parts.username or "root",
-        "password": parts.password or "",
-    }
-    connection = pymysql.connect(**account, autocommit=True)  # type: ignore[arg-type]
+    host, port = parts.hostname or "127.0.0.1", parts.port or 3306
+    user, password = parts.username or "root", parts.password or ""
+    connection = pymysql.connect(host=host, port=port, user=user, password=password, autocommit=True)
     with connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {name}")
-        login = f"{account['user']}:{account['password']}" if account["password"] else account["user"]
-        yield f"mysql://{login}@{account['host']}:{account['port']}/{name}"
+        yield f"mysql://{user}{':' + password if password else ''}@{host}:{port}/{name}"
         cursor.execute(f"DROP DATABASE {name}")
 
 

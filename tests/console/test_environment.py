@@ -26,7 +26,7 @@ def test_an_unwritable_home_falls_back_to_a_private_temporary_folder(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SENIOR_BACKEND_CACHE", str(tmp_path / "file" / "cache"))
-    monkeypatch.setattr(environment.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     folder = environment._writable_cache()
     assert folder.parent == tmp_path
     assert folder.stat().st_mode & 0o077 == 0
@@ -34,7 +34,7 @@ def test_an_unwritable_home_falls_back_to_a_private_temporary_folder(
 
 def test_no_package_index_is_exit_4_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SENIOR_BACKEND_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(environment.shutil, "which", lambda _: None)
+    monkeypatch.setattr("shutil.which", lambda _: None)
     requirements = tmp_path / "r.txt"
     requirements.write_text("no-such-package-anywhere==1.0 --hash=sha256:" + "0" * 64 + "\n")
     monkeypatch.setenv("PIP_NO_INDEX", "1")

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from senior_backend.console import files
 from senior_backend.console.errors import UnavailableError
 from senior_backend.console.files import write_atomically
 from senior_backend.console.output import table
@@ -19,7 +18,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(UnavailableError, match="No space left"):
         write_atomically(file, "new")
     assert file.read_text() == "old"
