@@ -59,7 +59,7 @@ class CacheAside:
         self._prefix = prefix
         self._flights: dict[str, asyncio.Task[Any]] = {}
 
-    async def get(self, key: str, load: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - any JSON value
+    async def get(self, key: str, load: Callable[[], Awaitable[Any]]) -> Any:
         """Return the cached value of `key`, or what `load` returns; None means that the thing does not exist."""
         flight = self._flights.get(key)
         if flight is None:
@@ -87,7 +87,7 @@ class CacheAside:
         if not flight.cancelled():
             flight.exception()  # seen here, so that a flight nobody waits for any more is not reported as lost
 
-    async def _fly(self, key: str, load: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401
+    async def _fly(self, key: str, load: Callable[[], Awaitable[Any]]) -> Any:
         names, token = self._names(key), secrets.token_hex(8)
         clock = asyncio.get_running_loop().time
         patience = clock() + self._lease
@@ -103,7 +103,7 @@ class CacheAside:
                 return await load()
             await asyncio.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - jitter
 
-    async def _load_and_store(self, names: tuple[str, str], token: str, load: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401
+    async def _load_and_store(self, names: tuple[str, str], token: str, load: Callable[[], Awaitable[Any]]) -> Any:
         try:
             value = await load()
         except BaseException:
@@ -113,9 +113,9 @@ class CacheAside:
         await self._try(STORE, names, token, json.dumps(value), max(round(seconds * 1000), 1))
         return value
 
-    async def _try(self, script: str, names: tuple[str, str], *arguments: object) -> Any:  # noqa: ANN401
+    async def _try(self, script: str, names: tuple[str, str], *arguments: object) -> Any:
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._redis.eval(script, 2, *names, *map(str, arguments))  # type: ignore[misc]
+                return await self._redis.eval(script, 2, *names, *map(str, arguments))
         except (RedisError, OSError, TimeoutError):
             return None

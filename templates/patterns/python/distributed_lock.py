@@ -80,7 +80,7 @@ async def lock(redis: Redis, name: str, *, lease: float = 10.0, wait: float = 0.
             try:
                 # A Redis that hangs must not keep us believing: give up before the lease ends.
                 async with asyncio.timeout(max(valid_until - asked, 0.001)):
-                    kept = await redis.eval(RENEW, 1, keys[0], token, str(milliseconds))  # type: ignore[misc]
+                    kept = await redis.eval(RENEW, 1, keys[0], token, str(milliseconds))
             except (RedisError, OSError, TimeoutError):
                 kept = None
             if kept == 1:
@@ -101,14 +101,14 @@ async def lock(redis: Redis, name: str, *, lease: float = 10.0, wait: float = 0.
         renewal.cancel()
         with contextlib.suppress(RedisError, OSError, TimeoutError):
             async with asyncio.timeout(1):
-                await redis.eval(RELEASE, 1, keys[0], token)  # type: ignore[misc]
+                await redis.eval(RELEASE, 1, keys[0], token)
 
 
 async def _acquire(redis: Redis, keys: list[str], token: str, milliseconds: int, wait: float) -> int:
     clock = asyncio.get_running_loop().time
     deadline = clock() + wait
     while True:
-        fence = int(await redis.eval(ACQUIRE, 2, *keys, token, str(milliseconds)))  # type: ignore[misc]
+        fence = int(await redis.eval(ACQUIRE, 2, *keys, token, str(milliseconds)))
         if fence:
             return fence
         if clock() >= deadline:

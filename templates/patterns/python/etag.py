@@ -2,7 +2,7 @@
 
 Guarantees: `If-Match` is compared strongly, `If-None-Match` weakly (RFC 9110, 13.1.1 and 13.1.2), lists and `*`
     included; `conditional_update` writes only on the version that the client saw, in a single statement.
-Needs: a column `version int NOT NULL` on the row; psycopg >= 3.1 for `conditional_update`, the rest is standard library.
+Needs: a column `version int NOT NULL` on the row; psycopg >= 3.1.
 Fails: `PreconditionFailed` (412), `PreconditionRequired` (428), `BadHeader` (400).
 Prove: pytest test_etag.py   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
 """
@@ -80,7 +80,11 @@ def expected_versions(if_match: str | None, *, required: bool = True) -> list[in
 
 
 async def conditional_update(
-    connection: AsyncConnection[Any], table: str, row_id: object, values: Mapping[str, object], versions: list[int] | None
+    connection: AsyncConnection[Any],
+    table: str,
+    row_id: object,
+    values: Mapping[str, object],
+    versions: list[int] | None,
 ) -> int:
     """Set `values` (columns from your code, never from the request's keys) and return the new version.
 

@@ -110,7 +110,9 @@ async def complete(connection: AsyncConnection[Any], job: Job) -> bool:
     return done.rowcount == 1
 
 
-async def fail(connection: AsyncConnection[Any], job: Job, error: str, *, base: float = 1.0, cap: float = 600.0) -> bool:
+async def fail(
+    connection: AsyncConnection[Any], job: Job, error: str, *, base: float = 1.0, cap: float = 600.0
+) -> bool:
     """Give the job back, due later, or dead when its attempts are used up."""
     delay = random.uniform(0, min(base * 2**job.attempts, cap))  # noqa: S311 - jitter
     done = await connection.execute(

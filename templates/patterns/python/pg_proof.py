@@ -22,7 +22,7 @@ async def schema(ddl: str = "") -> AsyncIterator[Callable[..., Awaitable[psycopg
     name = f"proof_{uuid.uuid4().hex[:12]}"
     opened: list[psycopg.AsyncConnection[Any]] = []
 
-    async def connect(**options: Any) -> psycopg.AsyncConnection[Any]:  # noqa: ANN401
+    async def connect(**options: Any) -> psycopg.AsyncConnection[Any]:
         connection = await psycopg.AsyncConnection.connect(
             URL, autocommit=True, options=f"-csearch_path={name}", **options
         )

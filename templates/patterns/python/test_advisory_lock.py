@@ -7,6 +7,7 @@ import uuid
 
 import psycopg
 import pytest
+
 from advisory_lock import Busy, advisory_lock
 from pg_proof import schema
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
+
 from batched_backfill import SCHEMA, backfill
 from pg_proof import schema
-from psycopg import sql
 
 DDL = (
     SCHEMA
@@ -24,7 +25,7 @@ CREATE TRIGGER keep BEFORE INSERT OR UPDATE OF email ON users FOR EACH ROW EXECU
 )
 
 
-async def run(connection: psycopg.AsyncConnection[Any], **options: Any) -> int:  # noqa: ANN401
+async def run(connection: psycopg.AsyncConnection[Any], **options: Any) -> int:
     return await backfill(
         connection,
         "email_lower",
@@ -51,7 +52,9 @@ def test_all_rows_are_right_with_writers_beside_it() -> None:
                 chance, writer, slowest = random.Random(seed), await connect(), 0.0
                 while not stop.is_set():
                     started = asyncio.get_running_loop().time()
-                    await writer.execute("UPDATE users SET email = email || 'X' WHERE id = %s", [chance.randint(1, 5000)])
+                    await writer.execute(
+                        "UPDATE users SET email = email || 'X' WHERE id = %s", [chance.randint(1, 5000)]
+                    )
                     await writer.execute("INSERT INTO users (email) VALUES ('New@Example.org')")
                     await writer.execute("DELETE FROM users WHERE id = %s", [chance.randint(1, 5000)])
                     slowest = max(slowest, asyncio.get_running_loop().time() - started)

@@ -8,9 +8,10 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cache_aside import CacheAside
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError
+from redis.exceptions import RedisError
+
+from cache_aside import CacheAside
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,10 +22,10 @@ URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
 class Source:
     """The slow truth behind the cache; it counts how often it is asked."""
 
-    def __init__(self, value: Any, delay: float = 0.05) -> None:  # noqa: ANN401
+    def __init__(self, value: Any, delay: float = 0.05) -> None:
         self.value, self.delay, self.loads = value, delay, 0
 
-    async def load(self) -> Any:  # noqa: ANN401
+    async def load(self) -> Any:
         self.loads += 1
         value = self.value
         await asyncio.sleep(self.delay)
@@ -117,7 +118,7 @@ def test_without_redis_the_source_answers() -> None:
         source = Source(1, delay=0)
         cache = CacheAside(Redis.from_url("redis://127.0.0.1:1/0"))
         assert await cache.get("x", source.load) == 1
-        with pytest.raises(ConnectionError):
+        with pytest.raises(RedisError):
             await cache.invalidate("x")
 
     asyncio.run(run())

@@ -8,8 +8,9 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
-from distributed_lock import LockLost, LockNotAcquired, lock
 from redis.asyncio import Redis
+
+from distributed_lock import LockLost, LockNotAcquired, lock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

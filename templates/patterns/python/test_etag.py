@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from etag import (
     BadHeader,
     PreconditionFailed,
@@ -32,7 +33,7 @@ DDL = "CREATE TABLE doc (id int PRIMARY KEY, n int NOT NULL, version int NOT NUL
         (None, False),
     ],
 )
-def test_if_none_match_is_weak(header: str | None, expected: bool) -> None:  # noqa: FBT001
+def test_if_none_match_is_weak(header: str | None, expected: bool) -> None:
     assert not_modified(header, 3) is expected
 
 

@@ -1,4 +1,4 @@
-"""Proof of idempotency.py on a real PostgreSQL: 100 concurrent repeats, a killed process, another body, a failed try."""
+"""Proof of idempotency.py on a real PostgreSQL: 100 repeats at once, a killed process, another body, a failed try."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+
 from idempotency import SCHEMA, Answer, InProgress, Mismatch, run_once
 from pg_proof import schema
 
@@ -36,7 +37,9 @@ def test_100_concurrent_repeats_charge_once() -> None:
                 for _ in range(5):
                     try:
                         answers.append(
-                            await run_once(connection, scope="alice POST /charges", key="k", request=b"5", effect=charge)
+                            await run_once(
+                                connection, scope="alice POST /charges", key="k", request=b"5", effect=charge
+                            )
                         )
                     except InProgress:
                         busy += 1

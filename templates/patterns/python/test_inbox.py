@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+
 from inbox import SCHEMA, Result, Retry, consume
 from pg_proof import schema
 

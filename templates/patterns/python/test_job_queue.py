@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 import psycopg
+
 from job_queue import SCHEMA, Job, claim, complete, enqueue, extend, fail
 from pg_proof import schema
 

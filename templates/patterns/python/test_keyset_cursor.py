@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+
 from keyset_cursor import BadCursor, Position, decode, encode
 from pg_proof import schema
 
@@ -19,7 +20,9 @@ CREATE INDEX ON item (created_at, id);
 """
 
 
-async def page(connection: psycopg.AsyncConnection[Any], cursor: str | None, limit: int) -> tuple[list[int], str | None]:
+async def page(
+    connection: psycopg.AsyncConnection[Any], cursor: str | None, limit: int
+) -> tuple[list[int], str | None]:
     parameters: dict[str, Any] = {"limit": limit + 1}
     condition = b""
     if cursor:
@@ -77,6 +80,13 @@ def test_every_altered_byte_is_refused() -> None:
 
 def test_garbage_is_refused() -> None:
     chance = random.Random(7)
-    for garbage in ("", "a", "%%%", "ü", "A" * 5000, *("".join(chance.choices("abc-_=/+\n", k=40)) for _ in range(200))):
+    for garbage in (
+        "",
+        "a",
+        "%%%",
+        "ü",
+        "A" * 5000,
+        *("".join(chance.choices("abc-_=/+\n", k=40)) for _ in range(200)),
+    ):
         with pytest.raises(BadCursor):
             decode(SECRET, "name", {}, garbage)

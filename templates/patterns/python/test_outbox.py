@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+
 from outbox import SCHEMA, Event, enqueue, relay_once
 from pg_proof import schema
 

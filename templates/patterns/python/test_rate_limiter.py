@@ -8,8 +8,9 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
-from rate_limiter import RateLimiter
 from redis.asyncio import Redis
+
+from rate_limiter import RateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -62,7 +63,7 @@ def test_a_refused_call_costs_nothing_and_a_large_cost_is_refused_whole() -> Non
 
 
 @pytest.mark.parametrize(("policy", "allowed"), [("open", True), ("closed", False)])
-def test_a_hanging_server_is_decided_by_the_policy(policy: str, allowed: bool) -> None:  # noqa: FBT001
+def test_a_hanging_server_is_decided_by_the_policy(policy: str, allowed: bool) -> None:
     async def run() -> None:
         server = await asyncio.start_server(lambda *_: asyncio.sleep(5), "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]

@@ -8,6 +8,7 @@ import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
+
 from safe_files import Refused, extract_zip, safe_path, store_upload
 
 if TYPE_CHECKING:

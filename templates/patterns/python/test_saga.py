@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+
 from pg_proof import schema
 from saga import SCHEMA, Definition, Step, on_reply, on_timeout, start
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from pg_proof import schema
 from psycopg import sql
+
+from pg_proof import schema
 from tenant_session import assert_isolated, policy_sql, tenant_transaction
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from webhook import BadSignature, sign, verify
 
 OLD, NEW, OTHER = b"o" * 32, b"n" * 32, b"x" * 32
