@@ -79,7 +79,7 @@ def respond(
     if errors:
         body["errors"] = list(errors)
     # Content-Length of the original answer would be wrong for this one.
-    kept = {name: value for name, value in (headers or {}).items() if name.lower() not in ("content-length",)}
+    kept = {name: value for name, value in (headers or {}).items() if name.lower() != "content-length"}
     return Response(json.dumps(body), status, kept, "application/problem+json")
 
 

@@ -72,7 +72,7 @@ class Consumer:
         """Handle what is pending, else what is new, and return how many messages were finished."""
         pending = await self._pending()
         if not pending:
-            new = await self._redis.xreadgroup(
+            new: Any = await self._redis.xreadgroup(
                 self._group, self._name, {self._stream: ">"}, count=self._batch, block=round(block * 1000)
             )
             pending = _messages(new[0][1]) if new else []
@@ -93,7 +93,7 @@ class Consumer:
         await self._redis.xautoclaim(
             self._stream, self._group, self._name, min_idle_time=round(self._idle * 1000), count=self._batch
         )
-        mine = await self._redis.xreadgroup(self._group, self._name, {self._stream: "0"}, count=self._batch)
+        mine: Any = await self._redis.xreadgroup(self._group, self._name, {self._stream: "0"}, count=self._batch)
         return _messages(mine[0][1]) if mine else []
 
     async def _one(self, message: Message) -> bool:

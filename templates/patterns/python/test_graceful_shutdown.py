@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -95,10 +96,8 @@ def test_a_request_that_never_ends_is_cut_off_after_the_drain() -> None:
             hanging = asyncio.create_task(client.get("/slow?s=30"))
             await asyncio.sleep(0.3)
             server.process.send_signal(signal.SIGTERM)
-            try:
+            with contextlib.suppress(httpx.TransportError):  # cut off before an answer could be written
                 assert (await asyncio.wait_for(hanging, 10)).status_code == 500
-            except httpx.TransportError:
-                pass  # cut off before an answer could be written
 
     with Running(lead=0, drain=1) as server:
         asyncio.run(run(server))

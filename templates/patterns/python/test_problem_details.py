@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -15,6 +17,11 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from problem_details import ProblemError, install
+
+
+class Login(BaseModel):
+    email: str
+    password: int
 
 
 async def fine(request: Request) -> JSONResponse:
@@ -94,3 +101,21 @@ def test_field_errors_are_listed() -> None:
 def test_a_forged_host_does_not_reach_the_instance() -> None:
     body = json.dumps(call("GET", "/missing", headers={"Host": "evil.example/admin?"}).json())
     assert "evil" not in body
+
+
+def test_fastapis_validation_names_the_place_and_echoes_no_value() -> None:
+    app = FastAPI()
+    install(app)
+
+    @app.post("/login")
+    async def login(body: Login) -> None:
+        raise AssertionError(body)
+
+    async def run() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://api.example") as client:
+            return await client.post("/login", json={"password": "hunter2"})
+
+    response = asyncio.run(run())
+    assert (response.status_code, response.headers["content-type"]) == (422, "application/problem+json")
+    assert {error["pointer"] for error in response.json()["errors"]} == {"#/email", "#/password"}
+    assert "hunter2" not in response.text

@@ -7,7 +7,7 @@ import os
 import random
 import uuid
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis
 
@@ -76,7 +76,8 @@ def test_poison_is_set_aside_and_its_key_goes_on() -> None:
 
         await drain(redis, stream, Consumer(redis, stream, "g", "c", handle, attempts=3, backoff=0.001), 3)
         assert handled == ["good", "after"]
-        ((_, dead),) = await redis.xrange(f"{stream}:dead")
+        letters: Any = await redis.xrange(f"{stream}:dead")
+        ((_, dead),) = letters
         assert (dead["name"], dead["dead_error"]) == ("poison", "ValueError: cannot parse")
         assert await redis.exists(f"{stream}:g:failures") == 0
 
