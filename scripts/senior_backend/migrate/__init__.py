@@ -1,0 +1,1 @@
+"""Migrations: files -> statements -> catalog -> hazards -> rewrites -> plan -> runner -> report."""

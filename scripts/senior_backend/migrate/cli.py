@@ -1,0 +1,82 @@
+"""The command line of db_migrate: finds the sub-commands in `commands/` and runs one."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from typing import TYPE_CHECKING, Any
+
+from senior_backend import __version__
+from senior_backend.console import command
+from senior_backend.migrate import commands
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from senior_backend.console.report import Report
+
+TOOL = "db_migrate"
+DESCRIPTION = "Write, check, rehearse and apply SQL migrations that keep production running."
+EXAMPLES = """\
+  db_migrate.py --name add_user_roles                     the same as: new add_user_roles
+  db_migrate.py new add_role_to_users role:string!=member:index
+  db_migrate.py status --json
+  db_migrate.py plan && db_migrate.py up                  default database: sqlite:db/database.sqlite3
+  db_migrate.py lint db/migrations --engine postgresql
+"""
+ORDER = ("new", "status", "plan", "up", "down", "lint", "rewrite", "rehearse", "baseline", "verify")
+
+
+class _Parser(command.Parser):
+    """A parser for which `--name X …` is `new X …`."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        return super().parse_known_args(_spelled_out(sys.argv[1:] if args is None else args), namespace)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser with every sub-command."""
+    from senior_backend.console.exit_codes import EPILOG
+
+    parser = _Parser(prog=f"{TOOL}.py", description=DESCRIPTION, epilog=f"examples:\n{EXAMPLES}\n{EPILOG}")
+    parser.add_argument("--version", action="version", version=f"{TOOL}.py {__version__}")
+    parser.add_argument("--name", metavar="NAME", help="write a migration: the same as `new NAME`")
+    modules = [
+        importlib.import_module(f"{commands.__name__}.{found.name}")
+        for found in pkgutil.iter_modules(commands.__path__)
+    ]
+    modules.sort(key=lambda module: (ORDER.index(module.NAME) if module.NAME in ORDER else len(ORDER), module.NAME))
+    choices = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, title="commands", parser_class=command.Parser
+    )
+    for module in modules:
+        sub = choices.add_parser(module.NAME, help=module.SUMMARY, description=module.SUMMARY + ".")
+        module.configure(sub)
+        command.add_output_options(sub)
+        sub.set_defaults(handle=module.handle)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    return command.run(TOOL, build_parser(), _handle, argv)
+
+
+def _handle(options: argparse.Namespace) -> tuple[Report, str]:
+    result: tuple[Report, str] = options.handle(options)
+    return result
+
+
+def _spelled_out(arguments: Sequence[str]) -> list[str]:
+    """Return `--name X …`, in front of any sub-command, as `new X …`."""
+    words = list(arguments)
+    for index, word in enumerate(words):
+        if not word.startswith("-"):
+            break
+        if word == "--name" and index + 1 < len(words):
+            return ["new", words[index + 1], *words[:index], *words[index + 2 :]]
+        if word.startswith("--name="):
+            return ["new", word.removeprefix("--name="), *words[:index], *words[index + 1 :]]
+    return words
