@@ -1,0 +1,236 @@
+"""ADD COLUMN that would rewrite or scan the table: a plain column first, everything else beside the application."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from senior_backend.migrate import operations as ops
+from senior_backend.migrate.rewrites import constraints, parts
+from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
+from senior_backend.migrate.rewrites.sql import ident, in_schema, literal, made, table_name
+
+if TYPE_CHECKING:
+    from senior_backend.migrate.operations import Column, Constraint, Expression, Name, Operation
+
+OPERATIONS = (ops.AddColumn,)
+
+SERIAL = {"smallserial": "int2", "serial2": "int2", "serial": "int4", "serial4": "int4", "bigserial": "int8", "serial8": "int8"}
+STABLE = frozenset(
+    """now transaction_timestamp statement_timestamp current_date current_timestamp localtime localtimestamp
+    current_user session_user current_schema current_setting to_timestamp to_date lower upper coalesce concat format
+    make_date make_interval make_timestamp make_timestamptz date_trunc jsonb_build_object jsonb_build_array
+    json_build_object json_build_array array_fill length abs round floor ceil md5 to_char timezone""".split()
+)
+"""Functions that give one value for all rows of a statement, so that ADD COLUMN stores it without a rewrite."""
+
+
+def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
+    """Return the steps in place of one ADD COLUMN."""
+    assert isinstance(operation, ops.AddColumn)
+    column, table = operation.column, operation.table
+    if context.is_new(table) or column.type is None:
+        return None
+    if context.catalog.is_constrained(column.type):
+        return Unknown(
+            f"{column.type} is a domain with a constraint: a column of it rewrites the table",
+            "Use the base type, and add the domain's CHECK to the table (rewrite turns that into safe steps).",
+        )
+    serial = column.type.name in SERIAL and not column.type.array
+    volatile = column.default is not None and is_volatile(column.default, context)
+    without_value = column.default is None and not serial and not column.identity and not column.generated
+    bare_not_null = column.not_null and without_value
+    heavy = [one for one in column.constraints if one.kind in ("unique", "primary-key", "check", "foreign-key")]
+    if not (serial or volatile or column.identity or column.generated == "stored" or bare_not_null or heavy):
+        return None
+    primary = any(one.kind == "primary-key" for one in heavy)
+    not_null = column.not_null or serial or primary or bool(column.identity)
+    fast_default = column.default is not None and not volatile
+    steps = [_plain(operation, context, default=column.default if fast_default else None, not_null=not_null and fast_default)]
+    finish: Step | None = None
+    late = False
+    if serial or column.identity:
+        more, finish = _numbered(table, column, context)
+        steps += more
+    elif column.generated == "stored":
+        steps += _generated(table, column, context)
+    elif volatile:
+        assert column.default is not None
+        steps += _volatile(table, column, column.default, context)
+    elif not_null and not fast_default:
+        steps.append(_undecided(table, column, context))
+        late = True
+    if not_null and not fast_default:
+        steps.append(replace(parts.not_null(table, column.name, down=()), after_deploy=late, down=_nullable_again(table, column)))
+    if finish is not None:
+        steps.append(finish)
+    for constraint in heavy:
+        steps += _constraint(table, column, constraint, context)
+    return Rewrite(tuple(steps), undone_by=(f"column {table}.{column.name}",))
+
+
+def is_volatile(default: Expression, context: Context) -> bool:
+    """Whether a default gives every row a value of its own; an unknown function is taken to do so."""
+    for function in default.functions:
+        if function.schema in (None, "pg_catalog") and function.name.lower() in STABLE:
+            continue
+        if context.catalog.function_volatility(function) in ("stable", "immutable"):
+            continue
+        return True
+    return False
+
+
+def base_type(column: Column) -> str:
+    """Return the column's type as SQL, a serial's as the integer below it."""
+    assert column.type is not None
+    if column.type.name in SERIAL:
+        return {"int2": "smallint", "int4": "integer", "int8": "bigint"}[SERIAL[column.type.name]]
+    return str(column.type)
+
+
+def _plain(operation: ops.AddColumn, _: Context, *, default: Expression | None, not_null: bool) -> Step:
+    column, t = operation.column, table_name(operation.table)
+    if_not_exists = "IF NOT EXISTS " if operation.if_not_exists else ""
+    collation = f" COLLATE {column.collation}" if column.collation else ""
+    value = f" DEFAULT {default.sql}" if default is not None else ""
+    nulls = " NOT NULL" if not_null else ""
+    return Step(
+        "expand",
+        f"add {operation.table}.{column.name} as a plain column, which takes a moment whatever the table's size",
+        (f"ALTER TABLE {t} ADD COLUMN {if_not_exists}{ident(column.name)} {base_type(column)}{collation}{value}{nulls}",),
+        (f"ALTER TABLE {t} DROP COLUMN IF EXISTS {ident(column.name)}",),
+        tables=frozenset({str(operation.table)}),
+    )
+
+
+def _volatile(table: Name, column: Column, default: Expression, context: Context) -> list[Step]:
+    t, c = table_name(table), ident(column.name)
+    return [
+        Step(
+            "expand",
+            f"give new rows of {table} their {column.name}; set apart from ADD COLUMN it touches no existing row",
+            (f"ALTER TABLE {t} ALTER COLUMN {c} SET DEFAULT {default.sql}",),
+            (f"ALTER TABLE {t} ALTER COLUMN {c} DROP DEFAULT",),
+            tables=frozenset({str(table)}),
+        ),
+        parts.backfill(
+            table, f"{c} = {default.sql}", f"{c} IS NULL", context, f"give existing rows of {table} their {column.name}"
+        ),
+    ]
+
+
+def _numbered(table: Name, column: Column, context: Context) -> tuple[list[Step], Step | None]:
+    """Return the steps that number rows from a sequence, and the step that makes the column an identity."""
+    t, c = table_name(table), ident(column.name)
+    filling = made(table.name, column.name, "fill_seq" if column.identity else "seq")
+    sequence = in_schema(table, filling)
+    steps = [
+        Step(
+            "expand",
+            f"number new rows of {table}.{column.name} from a sequence",
+            (
+                f"CREATE SEQUENCE {sequence} AS {base_type(column)} OWNED BY {t}.{c}",
+                f"ALTER TABLE {t} ALTER COLUMN {c} SET DEFAULT nextval({literal(sequence)})",
+            ),
+            (f"ALTER TABLE {t} ALTER COLUMN {c} DROP DEFAULT", f"DROP SEQUENCE IF EXISTS {sequence}"),
+            tables=frozenset({str(table)}),
+        ),
+        parts.backfill(
+            table, f"{c} = nextval({literal(sequence)})", f"{c} IS NULL", context,
+            f"number the existing rows of {table}.{column.name}",
+        ),
+    ]  # fmt: skip
+    if not column.identity:
+        return steps, None
+    always = "ALWAYS" if column.identity == "always" else "BY DEFAULT"
+    serial = f"pg_get_serial_sequence({literal(t)}, {literal(column.name)})"
+    finish = Step(
+        "switch",
+        f"make {table}.{column.name} an identity column that goes on where the sequence ended",
+        (
+            f"ALTER TABLE {t} ALTER COLUMN {c} DROP DEFAULT",
+            f"ALTER SEQUENCE {sequence} OWNED BY NONE",
+            f"ALTER TABLE {t} ALTER COLUMN {c} ADD GENERATED {always} AS IDENTITY",
+            f"SELECT setval({serial}, last_value, is_called) FROM {sequence}",
+            f"DROP SEQUENCE {sequence}",
+        ),
+        (
+            f"CREATE SEQUENCE {sequence} AS {base_type(column)} OWNED BY {t}.{c}",
+            f"SELECT setval({literal(sequence)}, nextval({serial}))",
+            f"ALTER TABLE {t} ALTER COLUMN {c} DROP IDENTITY",
+            f"ALTER TABLE {t} ALTER COLUMN {c} SET DEFAULT nextval({literal(sequence)})",
+        ),
+        tables=frozenset({str(table)}),
+    )
+    return steps, finish
+
+
+def _generated(table: Name, column: Column, context: Context) -> list[Step]:
+    assert column.generation is not None
+    t, c = table_name(table), ident(column.name)
+    function = in_schema(table, made(table.name, column.name, "compute"))
+    trigger = ident(made("zz", table.name, column.name, "compute"))
+    expression = column.generation.sql
+    return [
+        Step(
+            "expand",
+            f"compute {table}.{column.name} in a trigger: a stored generated column would rewrite the table",
+            (
+                f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$\n"
+                f"BEGIN\n  SELECT {expression} INTO NEW.{c} FROM (SELECT NEW.*) AS {ident(table.name)};\n  RETURN NEW;\nEND\n$$",
+                f"CREATE TRIGGER {trigger} BEFORE INSERT OR UPDATE ON {t} FOR EACH ROW EXECUTE FUNCTION {function}()",
+            ),
+            (f"DROP TRIGGER IF EXISTS {trigger} ON {t}", f"DROP FUNCTION IF EXISTS {function}()"),
+            tables=frozenset({str(table)}),
+        ),
+        parts.backfill(
+            table, f"{c} = {expression}", f"{c} IS DISTINCT FROM ({expression})", context,
+            f"compute {table}.{column.name} for existing rows",
+        ),
+    ]  # fmt: skip
+
+
+def _undecided(table: Name, column: Column, context: Context) -> Step:
+    c = ident(column.name)
+    step = parts.backfill(
+        table, f"{c} = NULL", f"{c} IS NULL", context, f"give existing rows of {table} their {column.name}"
+    )
+    return replace(
+        step,
+        after_deploy=True,
+        draft=f"{table}.{column.name} is NOT NULL without a default: put the value for existing rows in place of NULL, "
+        "and deploy an application that writes the column first.",
+    )
+
+
+def _nullable_again(table: Name, column: Column) -> tuple[str, ...]:
+    t, c = table_name(table), ident(column.name)
+    check = ident(made(table.name, column.name, "not_null"))
+    return (f"ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {check}", f"ALTER TABLE {t} ALTER COLUMN {c} DROP NOT NULL")
+
+
+def _constraint(table: Name, column: Column, constraint: Constraint, context: Context) -> list[Step]:
+    name = constraints.name_of(table, replace(constraint, columns=constraint.columns or (column.name,)), context)
+    if constraint.kind == "check":
+        assert constraint.expression is not None
+        return [parts.validated(table, name, f"CHECK ({constraint.expression.sql})", f"the check {name}")]
+    if constraint.kind == "foreign-key":
+        assert constraint.references is not None
+        one = replace(constraint, columns=(column.name,))
+        return list(constraints.foreign_key(table, one, name, reference(one), context))
+    kind = "PRIMARY KEY" if constraint.kind == "primary-key" else "UNIQUE"
+    return [parts.unique(table, name, (column.name,), kind=kind)]
+
+
+def reference(constraint: Constraint) -> str:
+    """Return the definition of a foreign key as SQL."""
+    assert constraint.references is not None
+    columns = ", ".join(map(ident, constraint.columns))
+    parents = f" ({', '.join(map(ident, constraint.reference_columns))})" if constraint.reference_columns else ""
+    actions = "".join(
+        f" ON {event} {action.upper()}"
+        for event, action in (("DELETE", constraint.on_delete), ("UPDATE", constraint.on_update))
+        if action and action.lower() != "no action"
+    )
+    late = " DEFERRABLE" if constraint.deferrable else ""
+    return f"FOREIGN KEY ({columns}) REFERENCES {table_name(constraint.references)}{parents}{actions}{late}"
