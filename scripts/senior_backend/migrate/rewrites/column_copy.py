@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate.rewrites import parts
@@ -89,16 +89,18 @@ def copied(table: Table, name: Name, column: str, copy: str, final: str, context
                 final_definition = _with_parent(definition, key, column, final)
                 attach.append(f"ALTER TABLE {c} ADD CONSTRAINT {k} {final_definition} NOT VALID")
                 attach_back.append(f"ALTER TABLE {c} ADD CONSTRAINT {k} {definition} NOT VALID")
-            old = made(constraint_name, "old")
-            detach.append(f"ALTER TABLE {t} DROP CONSTRAINT {n}")
             late = " DEFERRABLE" if constraint.deferrable else ""
             attach.insert(0, f"ALTER TABLE {t} ADD CONSTRAINT {n} {kind} USING INDEX {ident(temporary)}{late}")
             detach_back.append(f"ALTER TABLE {t} DROP CONSTRAINT {n}")
-            attach_back.insert(0, f"ALTER TABLE {t} ADD CONSTRAINT {n} {kind} ({names(constraint.columns)}){late}")
-            del old
+            if constraint.kind == "unique":
+                # The old constraint stays on the old column, so that going back builds no index under a lock.
+                old = ident(made(constraint_name, "old"))
+                detach.append(f"ALTER TABLE {t} RENAME CONSTRAINT {n} TO {old}")
+                attach_back.insert(0, f"ALTER TABLE {t} RENAME CONSTRAINT {old} TO {n}")
+            else:
+                detach.append(f"ALTER TABLE {t} DROP CONSTRAINT {n}")
+                attach_back.insert(0, f"ALTER TABLE {t} ADD CONSTRAINT {n} {kind} ({names(constraint.columns)}){late}")
         elif constraint.kind == "foreign-key":
-            from dataclasses import replace
-
             definition = reference(replace(constraint, columns=new_columns))
             build.append(parts.validated(name, temporary, definition, f"the foreign key {constraint_name}", constraint.references))
             _exchange(t, constraint_name, temporary, detach, attach, detach_back, attach_back)
@@ -168,33 +170,37 @@ def _with_parent(definition: str, key: Constraint, column: str, final: str) -> s
     return head + marker + rename_column(tail, column, final)
 
 
-def sequence_moves(table: Table, name: Name, column: str, copy: str) -> tuple[list[str], list[str]]:
+def sequence_moves(table: Table, name: Name, column: str, copy: str, context: Context) -> tuple[list[str], list[str]]:
     """Return the statements that move a default, and the sequence it owns, from `column` to `copy`, and back.
 
-    The names are those before the switch renames anything.
+    They use the names that hold before the switch renames anything.
     """
     own = table.columns[column]
-    t, c, k = table_name(name), ident(column), ident(copy)
     if own.identity:
         always = "ALWAYS" if own.identity == "always" else "BY DEFAULT"
-
-        def move(source: str, target: str, where: str) -> list[str]:
-            return [
-                f"ALTER TABLE {t} ALTER COLUMN {target} ADD GENERATED {always} AS IDENTITY",
-                f"SELECT setval(pg_get_serial_sequence({literal(t)}, {literal(where[1])}), "
-                f"nextval(pg_get_serial_sequence({literal(t)}, {literal(where[0])})))",
-                f"ALTER TABLE {t} ALTER COLUMN {source} DROP IDENTITY",
-            ]
-
-        return move(c, k, (column, copy)), move(k, c, (copy, column))  # type: ignore[arg-type]
-    serial = own.type is not None and own.type.name.lower() in ("serial", "bigserial", "smallserial", "serial4", "serial8", "serial2")
-    sequence = in_schema(name, made(name.name, column, "seq"))
-    default = f"nextval({literal(sequence)})" if serial else own.default.sql if own.default is not None else None
+        return _move_identity(name, column, copy, always), _move_identity(name, copy, column, always)
+    sequence = context.sequence_of(name, column)
+    default = f"nextval({literal(sequence)})" if sequence else own.default.sql if own.default is not None else None
     if default is None:
         return [], []
-    forth = [f"ALTER TABLE {t} ALTER COLUMN {k} SET DEFAULT {default}", f"ALTER TABLE {t} ALTER COLUMN {c} DROP DEFAULT"]
-    back = [f"ALTER TABLE {t} ALTER COLUMN {c} SET DEFAULT {default}", f"ALTER TABLE {t} ALTER COLUMN {k} DROP DEFAULT"]
-    if serial:
-        forth.insert(0, f"ALTER SEQUENCE {sequence} OWNED BY {t}.{k}")
-        back.insert(0, f"ALTER SEQUENCE {sequence} OWNED BY {t}.{c}")
-    return forth, back
+    return _move_default(name, column, copy, default, sequence), _move_default(name, copy, column, default, sequence)
+
+
+def _move_identity(name: Name, source: str, target: str, always: str) -> list[str]:
+    t = table_name(name)
+    numbers = [f"pg_get_serial_sequence({literal(t)}, {literal(column)})" for column in (source, target)]
+    return [
+        f"ALTER TABLE {t} ALTER COLUMN {ident(target)} ADD GENERATED {always} AS IDENTITY",
+        f"SELECT setval({numbers[1]}, nextval({numbers[0]}))",
+        f"ALTER TABLE {t} ALTER COLUMN {ident(source)} DROP IDENTITY",
+    ]
+
+
+def _move_default(name: Name, source: str, target: str, default: str, sequence: str | None) -> list[str]:
+    t = table_name(name)
+    owned = [f"ALTER SEQUENCE {sequence} OWNED BY {t}.{ident(target)}"] if sequence else []
+    return [
+        *owned,
+        f"ALTER TABLE {t} ALTER COLUMN {ident(target)} SET DEFAULT {default}",
+        f"ALTER TABLE {t} ALTER COLUMN {ident(source)} DROP DEFAULT",
+    ]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+from senior_backend.migrate.rewrites.sql import in_schema, made
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from senior_backend.migrate.catalog import Catalog, Table
     from senior_backend.migrate.operations import Name, Operation
+
+_NEXTVAL = re.compile(r"nextval\('(?P<sequence>[^']+)'(?:::(?:pg_catalog\.)?regclass)?\)", re.IGNORECASE)
 
 Stage = Literal["keep", "expand", "backfill", "validate", "switch", "contract"]
 
@@ -64,11 +69,12 @@ class Context:
     """The statement, with one action where it is an ALTER TABLE."""
     transaction: bool
     """Whether the user's file runs in one transaction."""
-    created: frozenset[str] = frozenset()
-    """Tables that the file itself creates: nobody uses them yet."""
+    number: int = 0
+    """Number of the file among those that were replayed."""
     earlier: Sequence[Operation] = ()
     """Operations of the file before this one."""
-    column_has_dependents: bool = False
+    serials: frozenset[tuple[tuple[str, str], str]] = frozenset()
+    """(key of a table, column) of those declared as serial: the catalogue keeps only the integer."""
     assumptions: list[str] = field(default_factory=list)
 
     def table(self, name: Name) -> Table | None:
@@ -76,5 +82,14 @@ class Context:
         return self.catalog.table(name)
 
     def is_new(self, name: Name) -> bool:
-        """Whether the file itself creates the table."""
-        return ".".join(self.catalog.key(name)) in self.created
+        """Whether the file itself creates the table, so that nobody uses it yet."""
+        found = self.catalog.table(name)
+        return found is not None and (found.unit == self.number or found.temporary)
+
+    def sequence_of(self, name: Name, column: str) -> str | None:
+        """Return the sequence that a serial column draws from and owns, as SQL; None for any other column."""
+        if (self.catalog.key(name), column) in self.serials:
+            return in_schema(name, made(name.name, column, "seq"))
+        own = self.catalog.column(name, column)
+        match = _NEXTVAL.match(own.default.sql) if own is not None and own.default is not None else None
+        return match["sequence"] if match else None
