@@ -43,7 +43,6 @@ def rehearse_command(options: argparse.Namespace) -> tuple[Report, str]:
         try:
             result = conduct.rehearse(
                 source, chosen.earlier, conduct.phases(chosen.rehearsed), settings,
-                run_batches=lambda _session, _step: False,
                 say=lambda stage, share: progress.update(share, stage),
             )  # fmt: skip
         except conduct.BuildError as error:

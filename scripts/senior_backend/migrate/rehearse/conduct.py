@@ -18,7 +18,6 @@ from senior_backend.migrate.rehearse.model import (
     Server,
     Session,
     StatementRun,
-    Step,
     Table,
     Wait,
 )
@@ -89,7 +88,6 @@ def rehearse(
     groups: Sequence[Sequence[Script]],
     settings: Settings,
     *,
-    run_batches: Callable[[Session, Step], bool],
     say: Callable[[str, float], None] = lambda _stage, _share: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Rehearsal:
@@ -102,7 +100,7 @@ def rehearse(
     files = tuple(script.file for group in groups for script in group)
     with source.database() as server, contextlib.closing(server.connect("rehearsal dry run")) as session:
         _build(server, session, earlier)
-        preview = _dry_run(server, session, groups, clock=clock, run_batches=run_batches)
+        preview = _dry_run(server, session, groups, clock=clock)
         result = Rehearsal(server.engine, server.label, settings.rows, files, preview.statements)
         if preview.statements and preview.statements[-1].error:
             return result
@@ -121,7 +119,6 @@ def rehearse(
             preview=preview,
             settings=settings,
             result=result,
-            run_batches=run_batches,
             say=say,
             clock=clock,
         )
@@ -134,7 +131,6 @@ def rehearse(
                 schema_before=schema_before,
                 result=result,
                 clock=clock,
-                run_batches=run_batches,
             )
     say("done", 1.0)
     return result
@@ -152,13 +148,12 @@ def _dry_run(
     groups: Sequence[Sequence[Script]],
     *,
     clock: Callable[[], float],
-    run_batches: Callable[[Session, Step], bool],
 ) -> _Preview:
     states = [server.describe(session)]
     known = {table.label for table in states[0]}
     statements: list[StatementRun] = []
     for group in groups:
-        statements.extend(run_scripts(server, session, group, "up", clock=clock, run_batches=run_batches))
+        statements.extend(run_scripts(server, session, group, "up", clock=clock))
         if statements and statements[-1].error:
             break
         states.append(server.describe(session))
@@ -234,7 +229,6 @@ def _apply(
     preview: _Preview,
     settings: Settings,
     result: Rehearsal,
-    run_batches: Callable[[Session, Step], bool],
     say: Callable[[str, float], None],
     clock: Callable[[], float],
 ) -> Rehearsal:
@@ -257,7 +251,7 @@ def _apply(
         with load, Watch(server, session.identity, clock) as watch:
             time.sleep(BASELINE_SECONDS)
             began = clock()
-            done = run_scripts(server, session, group, "up", clock=clock, watch=watch, run_batches=run_batches)
+            done = run_scripts(server, session, group, "up", clock=clock, watch=watch)
             ended = clock()
             time.sleep(TAIL_SECONDS)
         offset = statements[-1].transaction + 1 if statements else 0
@@ -293,19 +287,18 @@ def _round_trip(
     schema_before: dict[str, str],
     result: Rehearsal,
     clock: Callable[[], float],
-    run_batches: Callable[[Session, Step], bool],
 ) -> Rehearsal:
     scripts = [script for group in groups for script in group]
     if any(script.down is None for script in scripts):
         return replace(result, down=RoundTrip("irreversible"))
     schema_after = server.fingerprint(session)
     counted = _counts(server, session)
-    down = run_scripts(server, session, scripts[::-1], "down", clock=clock, run_batches=run_batches)
+    down = run_scripts(server, session, scripts[::-1], "down", clock=clock)
     if down and down[-1].error:
         return replace(result, statements=(*result.statements, *down), down=RoundTrip("failed", error=down[-1].error))
     differences = compare(schema_before, server.fingerprint(session))
     result = replace(result, down=RoundTrip("different" if differences else "same", differences))
-    again = run_scripts(server, session, scripts, "again", clock=clock, run_batches=run_batches)
+    again = run_scripts(server, session, scripts, "again", clock=clock)
     result = replace(result, statements=(*result.statements, *down, *again))
     if again and again[-1].error:
         return replace(result, again=RoundTrip("failed", error=again[-1].error))

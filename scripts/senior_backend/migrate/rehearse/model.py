@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from senior_backend.migrate.rehearse.batches import Batches
+
 Kind = Literal[
     "boolean", "integer", "decimal", "float", "text", "bytes", "uuid", "date", "time", "timestamp", "interval",
     "json", "enum", "array", "network", "mac", "bits", "range", "unknown",
@@ -200,6 +202,7 @@ class Step:
     line: int
     column: int
     text: str
+    batches: Batches | None = None
 
 
 @dataclass(frozen=True, slots=True)

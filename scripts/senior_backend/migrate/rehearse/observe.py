@@ -7,6 +7,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from senior_backend.migrate.rehearse import batches
 from senior_backend.migrate.rehearse.model import (
     Blocked,
     Direction,
@@ -74,12 +75,8 @@ def run_scripts(
     *,
     clock: Callable[[], float],
     watch: Watch | None = None,
-    run_batches: Callable[[Session, Step], bool] = lambda _session, _step: False,
 ) -> list[StatementRun]:
-    """Run one direction of `scripts` as the runner would and return what each statement did; stop at an error.
-
-    `run_batches` runs a step that is a batched backfill, and says whether the step was one.
-    """
+    """Run one direction of `scripts` as the runner would and return what each statement did; stop at an error."""
     probe = server.probe(session)
     runs: list[StatementRun] = []
     for script in scripts:
@@ -91,7 +88,7 @@ def run_scripts(
         for group in groups:
             done = _run_group(
                 server, session, probe, group, direction=direction, transaction=len(runs),
-                clock=clock, watch=watch, run_batches=run_batches, transactional=transactional,
+                clock=clock, watch=watch, transactional=transactional,
             )  # fmt: skip
             runs.extend(done)
             if any(run.error for run in done):
@@ -109,7 +106,6 @@ def _run_group(
     transaction: int,
     clock: Callable[[], float],
     watch: Watch | None,
-    run_batches: Callable[[Session, Step], bool],
     transactional: bool,
 ) -> list[StatementRun]:
     # A lone statement means the same with and without BEGIN; with it, its locks can be read before they are gone.
@@ -122,7 +118,7 @@ def _run_group(
         if not transactional:
             started = clock()
             try:
-                if run_batches(session, step):
+                if batches.run(server, session, step):
                     runs.append(StatementRun(step, direction, transaction, started, clock(), released=clock()))
                     continue
             except Exception as problem:  # noqa: BLE001 - the server's words belong into the report

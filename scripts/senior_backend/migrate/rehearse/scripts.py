@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from senior_backend.console.errors import InputError
 from senior_backend.migrate import files, statements
+from senior_backend.migrate.rehearse.batches import Batches
 from senior_backend.migrate.rehearse.model import Script, Step
 
 if TYPE_CHECKING:
@@ -98,8 +99,18 @@ def script(migration: files.Migration, engine: Engine) -> Script:
 
 
 def _steps(migration: files.Migration, direction: files.Direction, engine: Engine) -> tuple[Step, ...]:
-    return tuple(
-        Step(str(migration.path), one.line, one.column, one.text)
-        for one in migration.statements(direction, engine)
-        if not one.meta
-    )
+    directives = [one for one in migration.in_section(direction) if one.name == "backfill"]
+    found: list[Step] = []
+    begin = 0
+    for one in migration.statements(direction, engine):
+        directive = next((each for each in directives if begin <= each.start < one.start), None)
+        begin = one.end
+        if not one.meta:
+            batches = _batches(directive) if directive else None
+            found.append(Step(str(migration.path), one.line, one.column, one.text, batches))
+    return tuple(found)
+
+
+def _batches(directive: files.Directive) -> Batches:
+    key = tuple(part.strip() for part in directive.arguments.get("key", "id").split(","))
+    return Batches(directive.arguments.get("table", ""), key, int(directive.arguments.get("batch", 1000)))

@@ -15,12 +15,53 @@ if TYPE_CHECKING:
 
 OPERATIONS = (ops.AddColumn,)
 
-SERIAL = {"smallserial": "int2", "serial2": "int2", "serial": "int4", "serial4": "int4", "bigserial": "int8", "serial8": "int8"}
+SERIAL = {
+    "smallserial": "int2",
+    "serial2": "int2",
+    "serial": "int4",
+    "serial4": "int4",
+    "bigserial": "int8",
+    "serial8": "int8",
+}
 STABLE = frozenset(
-    """now transaction_timestamp statement_timestamp current_date current_timestamp localtime localtimestamp
-    current_user session_user current_schema current_setting to_timestamp to_date lower upper coalesce concat format
-    make_date make_interval make_timestamp make_timestamptz date_trunc jsonb_build_object jsonb_build_array
-    json_build_object json_build_array array_fill length abs round floor ceil md5 to_char timezone""".split()
+    [
+        "now",
+        "transaction_timestamp",
+        "statement_timestamp",
+        "current_date",
+        "current_timestamp",
+        "localtime",
+        "localtimestamp",
+        "current_user",
+        "session_user",
+        "current_schema",
+        "current_setting",
+        "to_timestamp",
+        "to_date",
+        "lower",
+        "upper",
+        "coalesce",
+        "concat",
+        "format",
+        "make_date",
+        "make_interval",
+        "make_timestamp",
+        "make_timestamptz",
+        "date_trunc",
+        "jsonb_build_object",
+        "jsonb_build_array",
+        "json_build_object",
+        "json_build_array",
+        "array_fill",
+        "length",
+        "abs",
+        "round",
+        "floor",
+        "ceil",
+        "md5",
+        "to_char",
+        "timezone",
+    ]
 )
 """Functions that give one value for all rows of a statement, so that ADD COLUMN stores it without a rewrite."""
 
@@ -46,7 +87,9 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
     primary = any(one.kind == "primary-key" for one in heavy)
     not_null = column.not_null or serial or primary or bool(column.identity)
     fast_default = column.default is not None and not volatile
-    steps = [_plain(operation, context, default=column.default if fast_default else None, not_null=not_null and fast_default)]
+    steps = [
+        _plain(operation, context, default=column.default if fast_default else None, not_null=not_null and fast_default)
+    ]
     finish: Step | None = None
     late = False
     if serial or column.identity:
@@ -61,7 +104,9 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
         steps.append(_undecided(table, column, context))
         late = True
     if not_null and not fast_default:
-        steps.append(replace(parts.not_null(table, column.name, down=()), after_deploy=late, down=_nullable_again(table, column)))
+        steps.append(
+            replace(parts.not_null(table, column.name, down=()), after_deploy=late, down=_nullable_again(table, column))
+        )
     if finish is not None:
         steps.append(finish)
     for constraint in heavy:
@@ -97,7 +142,9 @@ def _plain(operation: ops.AddColumn, _: Context, *, default: Expression | None, 
     return Step(
         "expand",
         f"add {operation.table}.{column.name} as a plain column, which takes a moment whatever the table's size",
-        (f"ALTER TABLE {t} ADD COLUMN {if_not_exists}{ident(column.name)} {base_type(column)}{collation}{value}{nulls}",),
+        (
+            f"ALTER TABLE {t} ADD COLUMN {if_not_exists}{ident(column.name)} {base_type(column)}{collation}{value}{nulls}",
+        ),
         (f"ALTER TABLE {t} DROP COLUMN IF EXISTS {ident(column.name)}",),
         tables=frozenset({str(operation.table)}),
     )

@@ -102,7 +102,11 @@ def copied(table: Table, name: Name, column: str, copy: str, final: str, context
                 attach_back.insert(0, f"ALTER TABLE {t} ADD CONSTRAINT {n} {kind} ({names(constraint.columns)}){late}")
         elif constraint.kind == "foreign-key":
             definition = reference(replace(constraint, columns=new_columns))
-            build.append(parts.validated(name, temporary, definition, f"the foreign key {constraint_name}", constraint.references))
+            build.append(
+                parts.validated(
+                    name, temporary, definition, f"the foreign key {constraint_name}", constraint.references
+                )
+            )
             _exchange(t, constraint_name, temporary, detach, attach, detach_back, attach_back)
         elif constraint.kind == "check" and constraint.expression is not None:
             definition = f"CHECK ({rename_column(constraint.expression.sql, column, copy)})"
@@ -121,9 +125,7 @@ def copied(table: Table, name: Name, column: str, copy: str, final: str, context
     )  # fmt: skip
 
 
-def _exchange(
-    t: str, name: str, temporary: str, *lists: list[str]
-) -> None:
+def _exchange(t: str, name: str, temporary: str, *lists: list[str]) -> None:
     detach, attach, detach_back, attach_back = lists
     old = made(name, "old")
     detach.append(f"ALTER TABLE {t} RENAME CONSTRAINT {ident(name)} TO {ident(old)}")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 OPERATIONS = (ops.AlterColumnType,)
 
 _TEXT = frozenset(("varchar", "text"))
-_USING = re.compile(r"\bUSING\s+(?P<expression>.*)$", re.I | re.S)
+_USING = re.compile(r"\bUSING\s+(?P<expression>.*)$", re.IGNORECASE | re.DOTALL)
 
 
 def catalogue_only(old: Type, new: Type) -> bool:
@@ -139,4 +139,3 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
 def _using(text: str) -> str | None:
     match = _USING.search(text)
     return f"({match['expression'].strip()})" if match else None
-

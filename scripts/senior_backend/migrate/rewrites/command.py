@@ -179,7 +179,10 @@ def _report(
                 for one in written
             ],
         })  # fmt: skip
-        lines.append(f"{unit.path}: {plan.rewritten} statements rewritten, {plan.kept} stay" + (f"; in {folder}" if written else ""))
+        lines.append(
+            f"{unit.path}: {plan.rewritten} statements rewritten, {plan.kept} stay"
+            + (f"; in {folder}" if written else "")
+        )
         for one in written:
             lines.append(f"  {one.name}  ({one.deploy}{', draft' if one.draft else ''})")
             lines.extend(f"      {purpose}" for purpose in one.purposes)
@@ -200,14 +203,18 @@ def _report(
         code, verdict = ExitCode.OK, ""
     if total:
         verb = "would write" if options.dry_run else "wrote"
-        summary = f"{verb} {total} files in place of {sum(bool(written) for _, _, written in results)} migrations{verdict}"
+        summary = (
+            f"{verb} {total} files in place of {sum(bool(written) for _, _, written in results)} migrations{verdict}"
+        )
     else:
         summary = f"nothing to rewrite in {len(results)} migrations{verdict}"
     return Report(TOOL, code, summary, tuple(findings), {"migrations": documents}, tuple(steps)), "\n".join(lines)
 
 
 def _write(folder: Path, written: Sequence[Written]) -> None:
-    there = [one.name for one in written if (folder / one.name).exists() and (folder / one.name).read_text() != one.text]
+    there = [
+        one.name for one in written if (folder / one.name).exists() and (folder / one.name).read_text() != one.text
+    ]
     if there:
         raise InputError(
             f"{folder / there[0]} exists already with another text" + (f", and {len(there) - 1} more" if there[1:] else ""),

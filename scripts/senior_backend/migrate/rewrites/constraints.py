@@ -18,10 +18,10 @@ OPERATIONS = (ops.AddConstraint, ops.SetNotNull, ops.ValidateConstraint, ops.Dro
 
 _DEFINITION = re.compile(
     r"ADD\s+(?:CONSTRAINT\s+(?:\"(?:[^\"]|\"\")+\"|[^\W\d][\w$]*)\s+)?(?P<definition>(?:CHECK|FOREIGN|UNIQUE|PRIMARY)\b.*)",
-    re.I | re.S,
+    re.IGNORECASE | re.DOTALL,
 )
-_DEFERRABLE = re.compile(r"\s+(?:NOT\s+)?DEFERRABLE\b.*|\s+INITIALLY\s+\w+.*", re.I | re.S)
-_FANCY = re.compile(r"\b(?:INCLUDE|NULLS|WITH|USING\s+INDEX\s+TABLESPACE|WITHOUT\s+OVERLAPS)\b", re.I)
+_DEFERRABLE = re.compile(r"\s+(?:NOT\s+)?DEFERRABLE\b.*|\s+INITIALLY\s+\w+.*", re.IGNORECASE | re.DOTALL)
+_FANCY = re.compile(r"\b(?:INCLUDE|NULLS|WITH|USING\s+INDEX\s+TABLESPACE|WITHOUT\s+OVERLAPS)\b", re.IGNORECASE)
 
 
 def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
@@ -66,14 +66,14 @@ def name_of(table: Name, constraint: Constraint, context: Context) -> str:
 def _checked(table: Name, constraint: Constraint, definition: str, context: Context) -> Rewrite:
     name = name_of(table, constraint, context)
     if constraint.kind == "check":
-        return Rewrite((parts.validated(table, name, definition, f"the check {name}"),), undone_by=(f"constraint {name}",))
+        return Rewrite(
+            (parts.validated(table, name, definition, f"the check {name}"),), undone_by=(f"constraint {name}",)
+        )
     steps = foreign_key(table, constraint, name, definition, context)
     return Rewrite(steps, undone_by=(f"constraint {name}",))
 
 
-def foreign_key(
-    table: Name, constraint: Constraint, name: str, definition: str, context: Context
-) -> tuple[Step, ...]:
+def foreign_key(table: Name, constraint: Constraint, name: str, definition: str, context: Context) -> tuple[Step, ...]:
     """Return the steps of a foreign key: an index for the child where it has none, then the constraint."""
     known = context.table(table)
     steps: list[Step] = []

@@ -64,8 +64,10 @@ def _table(operation: ops.DropTable, context: Context) -> Rewrite | Unknown | No
     if known is not None:
         for holder in (known, *context.catalog.children(name)):
             for key_name, key in holder.constraints.items():
-                if key.kind == "foreign-key" and key.references is not None and (
-                    holder is known or context.catalog.key(key.references) == context.catalog.key(name)
+                if (
+                    key.kind == "foreign-key"
+                    and key.references is not None
+                    and (holder is known or context.catalog.key(key.references) == context.catalog.key(name))
                 ):
                     definition = reference(key)
                     other = str(key.references if holder is known else holder.name)

@@ -55,7 +55,9 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
         )
     for table, column in holders:
         c = ident(column)
-        step = parts.backfill(table, f"{c} = {new}", f"{c} = {old}", context, f"move rows of {table} to {operation.new}")
+        step = parts.backfill(
+            table, f"{c} = {new}", f"{c} = {old}", context, f"move rows of {table} to {operation.new}"
+        )
         steps.append(
             Step(
                 step.stage, step.purpose, step.up, transaction=False, after_deploy=True,

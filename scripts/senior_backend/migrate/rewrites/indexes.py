@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 OPERATIONS = (ops.CreateIndex, ops.DropIndex, ops.Reindex, ops.RefreshView, ops.DetachPartition)
 
 _CREATE = re.compile(
-    r"(?P<head>CREATE\s+(?:UNIQUE\s+)?INDEX\s+)(?:CONCURRENTLY\s+)?(?:IF\s+NOT\s+EXISTS\s+)?(?P<rest>.*)", re.I | re.S
+    r"(?P<head>CREATE\s+(?:UNIQUE\s+)?INDEX\s+)(?:CONCURRENTLY\s+)?(?:IF\s+NOT\s+EXISTS\s+)?(?P<rest>.*)",
+    re.IGNORECASE | re.DOTALL,
 )
-_ON = re.compile(r"ON\s", re.I)
+_ON = re.compile(r"ON\s", re.IGNORECASE)
 _REINDEX = re.compile(
-    r"(?P<head>REINDEX\s*(?:\([^)]*\)\s*)?(?:INDEX|TABLE|SCHEMA|DATABASE)\s+)(?:CONCURRENTLY\s+)?(?P<rest>.*)", re.I | re.S
+    r"(?P<head>REINDEX\s*(?:\([^)]*\)\s*)?(?:INDEX|TABLE|SCHEMA|DATABASE)\s+)(?:CONCURRENTLY\s+)?(?P<rest>.*)",
+    re.IGNORECASE | re.DOTALL,
 )
-_REFRESH = re.compile(r"(?P<head>REFRESH\s+MATERIALIZED\s+VIEW\s+)(?P<rest>.*)", re.I | re.S)
+_REFRESH = re.compile(r"(?P<head>REFRESH\s+MATERIALIZED\s+VIEW\s+)(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 
 
 def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
@@ -70,7 +72,7 @@ def index_name(operation: ops.CreateIndex) -> str:
 def _create_partitioned(operation: ops.CreateIndex, context: Context) -> Rewrite | Unknown:
     known = context.table(operation.table)
     assert known is not None
-    match = re.search(r"\bON\s+(?:ONLY\s+)?(?:\"[^\"]+\"|[\w$.])+(?P<tail>.*)", context.text, re.I | re.S)
+    match = re.search(r"\bON\s+(?:ONLY\s+)?(?:\"[^\"]+\"|[\w$.])+(?P<tail>.*)", context.text, re.IGNORECASE | re.DOTALL)
     if not known.partitions or match is None:
         return Unknown(
             f"the partitions of {operation.table} are not known",

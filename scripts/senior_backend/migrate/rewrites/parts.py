@@ -103,7 +103,10 @@ def unique(table: Name, name: str, columns: Sequence[str], *, kind: str = "UNIQU
             f"CREATE UNIQUE INDEX CONCURRENTLY {n} ON {t} ({names(columns)})",
             f"ALTER TABLE {t} ADD CONSTRAINT {n} {kind} USING INDEX {n}{tail}",
         ),
-        (f"ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {n}", f"DROP INDEX CONCURRENTLY IF EXISTS {in_schema(table, name)}"),
+        (
+            f"ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {n}",
+            f"DROP INDEX CONCURRENTLY IF EXISTS {in_schema(table, name)}",
+        ),
         transaction=False,
         tables=frozenset({str(table)}),
     )

@@ -136,7 +136,7 @@ def plan(
                 parts.append(_kept(piece, lead, catalog, number, transaction=transaction))
             else:
                 result.rewritten += 1
-                parts.extend(Part(lead if i == 0 else "", step, False) for i, step in enumerate(steps))  # noqa: FBT003
+                parts.extend(Part(lead if i == 0 else "", step, False) for i, step in enumerate(steps))
             lead = ""
             for operation in piece.operations:
                 note_serials(operation, catalog, serials)
@@ -144,7 +144,12 @@ def plan(
                 earlier.append(operation)
     tail = _comments(text[position:end])
     if tail and parts:
-        parts[-1] = replace(parts[-1], step=replace(parts[-1].step, up=(*parts[-1].step.up[:-1], f"{parts[-1].step.up[-1]};\n{tail}".removesuffix(";"))))
+        parts[-1] = replace(
+            parts[-1],
+            step=replace(
+                parts[-1].step, up=(*parts[-1].step.up[:-1], f"{parts[-1].step.up[-1]};\n{tail}".removesuffix(";"))
+            ),
+        )
     result.files = group(parts, _own_way_back(down, undone))
     return result
 
@@ -198,7 +203,7 @@ def _kept(piece: Piece, lead: str, catalog: Catalog, number: int, *, transaction
             if known is None or known.unit != number:
                 tables.add(str(name))
     step = Step("keep", "", (piece.text,), transaction=transaction, tables=frozenset(tables))
-    return Part(lead, step, True, piece.head, piece.action)  # noqa: FBT003 - fields in order
+    return Part(lead, step, True, piece.head, piece.action)
 
 
 def _comments(text: str) -> str:

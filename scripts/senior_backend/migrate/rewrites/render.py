@@ -12,7 +12,7 @@ from senior_backend.console.environment import SKILL_ROOT
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from senior_backend.migrate.rewrites.plan import File, Part, Plan
+    from senior_backend.migrate.rewrites.plan import Part, Plan
 
 TEMPLATES = SKILL_ROOT / "templates" / "migrations"
 WIDTH = 116

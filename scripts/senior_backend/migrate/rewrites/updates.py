@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 OPERATIONS = (ops.Update, ops.Delete)
 
-_HARD = re.compile(r"\b(?:RETURNING|WITH|FROM)\b", re.I)
-_SINGLE_ROW = re.compile(r"\bWHERE\s+[\w.\"]+\s*=\s*(?:'[^']*'|\d+)\s*$", re.I)
+_HARD = re.compile(r"\b(?:RETURNING|WITH|FROM)\b", re.IGNORECASE)
+_SINGLE_ROW = re.compile(r"\bWHERE\s+[\w.\"]+\s*=\s*(?:'[^']*'|\d+)\s*$", re.IGNORECASE)
 
 
 def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
