@@ -212,7 +212,7 @@ def test_the_steps_block_nobody_and_lose_nothing(case: Case, tmp_path: Path, pos
     with psycopg.connect(postgresql_url, autocommit=True) as connection:
         connection.execute(SETUP)
         connection.execute(FILL)
-        before = dict(
+        before: dict[int, Any] = dict(
             connection.execute(case.read_before if hasattr(case, "read_before") else _old_read(case)).fetchall()
         )
         start = connection.execute(_old_number(case)).fetchone()
@@ -227,7 +227,7 @@ def test_the_steps_block_nobody_and_lose_nothing(case: Case, tmp_path: Path, pos
     assert new.increments > 3, "the new version did not write"
     assert applied.under_lock(["items", "orders", "counters", "marks", "things"]) == []
     with psycopg.connect(postgresql_url, autocommit=True) as connection:
-        after = dict(connection.execute(case.read).fetchall())
+        after: dict[int, Any] = dict(connection.execute(case.read).fetchall())
         end = connection.execute(case.number).fetchone()
         assert connection.execute(case.check).fetchone() == (True,)
     written = {**old.written, **new.written}

@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.add_engine_option(parser)
     parser.add_argument("--database-url", metavar="URL", help="read the schema of this database instead of replaying")
     parser.add_argument("--schema", type=Path, metavar="FILE", help="a schema dump to start from")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default FILE.rewritten/ beside each)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default FILE.rewritten/)")
     parser.add_argument("--dry-run", action="store_true", help="print the files instead of writing them")
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
-from senior_backend.migrate.rewrites import constraints, parts
+from senior_backend.migrate.rewrites import constraints, parts, triggers
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
 from senior_backend.migrate.rewrites.sql import ident, in_schema, literal, made, table_name
 
@@ -16,53 +16,16 @@ if TYPE_CHECKING:
 OPERATIONS = (ops.AddColumn,)
 
 SERIAL = {
-    "smallserial": "int2",
-    "serial2": "int2",
-    "serial": "int4",
-    "serial4": "int4",
-    "bigserial": "int8",
+    "smallserial": "int2", "serial2": "int2", "serial": "int4", "serial4": "int4", "bigserial": "int8",
     "serial8": "int8",
-}
-STABLE = frozenset(
-    [
-        "now",
-        "transaction_timestamp",
-        "statement_timestamp",
-        "current_date",
-        "current_timestamp",
-        "localtime",
-        "localtimestamp",
-        "current_user",
-        "session_user",
-        "current_schema",
-        "current_setting",
-        "to_timestamp",
-        "to_date",
-        "lower",
-        "upper",
-        "coalesce",
-        "concat",
-        "format",
-        "make_date",
-        "make_interval",
-        "make_timestamp",
-        "make_timestamptz",
-        "date_trunc",
-        "jsonb_build_object",
-        "jsonb_build_array",
-        "json_build_object",
-        "json_build_array",
-        "array_fill",
-        "length",
-        "abs",
-        "round",
-        "floor",
-        "ceil",
-        "md5",
-        "to_char",
-        "timezone",
-    ]
-)
+}  # fmt: skip
+STABLE = frozenset((
+    "now", "transaction_timestamp", "statement_timestamp", "current_date", "current_timestamp", "localtime",
+    "localtimestamp", "current_user", "session_user", "current_schema", "current_setting", "to_timestamp",
+    "to_date", "lower", "upper", "coalesce", "concat", "format", "make_date", "make_interval", "make_timestamp",
+    "make_timestamptz", "date_trunc", "jsonb_build_object", "jsonb_build_array", "json_build_object",
+    "json_build_array", "array_fill", "length", "abs", "round", "floor", "ceil", "md5", "to_char", "timezone",
+))  # fmt: skip
 """Functions that give one value for all rows of a statement, so that ADD COLUMN stores it without a rewrite."""
 
 
@@ -87,9 +50,7 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
     primary = any(one.kind == "primary-key" for one in heavy)
     not_null = column.not_null or serial or primary or bool(column.identity)
     fast_default = column.default is not None and not volatile
-    steps = [
-        _plain(operation, context, default=column.default if fast_default else None, not_null=not_null and fast_default)
-    ]
+    steps = [_plain(operation, default=column.default if fast_default else None, not_null=not_null and fast_default)]
     finish: Step | None = None
     late = False
     if serial or column.identity:
@@ -104,9 +65,7 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
         steps.append(_undecided(table, column, context))
         late = True
     if not_null and not fast_default:
-        steps.append(
-            replace(parts.not_null(table, column.name, down=()), after_deploy=late, down=_nullable_again(table, column))
-        )
+        steps.append(replace(parts.not_null(table, column.name), after_deploy=late))
     if finish is not None:
         steps.append(finish)
     for constraint in heavy:
@@ -133,18 +92,17 @@ def base_type(column: Column) -> str:
     return str(column.type)
 
 
-def _plain(operation: ops.AddColumn, _: Context, *, default: Expression | None, not_null: bool) -> Step:
+def _plain(operation: ops.AddColumn, *, default: Expression | None, not_null: bool) -> Step:
     column, t = operation.column, table_name(operation.table)
     if_not_exists = "IF NOT EXISTS " if operation.if_not_exists else ""
     collation = f" COLLATE {column.collation}" if column.collation else ""
     value = f" DEFAULT {default.sql}" if default is not None else ""
     nulls = " NOT NULL" if not_null else ""
+    definition = f"{ident(column.name)} {base_type(column)}{collation}{value}{nulls}"
     return Step(
         "expand",
         f"add {operation.table}.{column.name} as a plain column, which takes a moment whatever the table's size",
-        (
-            f"ALTER TABLE {t} ADD COLUMN {if_not_exists}{ident(column.name)} {base_type(column)}{collation}{value}{nulls}",
-        ),
+        (f"ALTER TABLE {t} ADD COLUMN {if_not_exists}{definition}",),
         (f"ALTER TABLE {t} DROP COLUMN IF EXISTS {ident(column.name)}",),
         tables=frozenset({str(operation.table)}),
     )
@@ -198,7 +156,7 @@ def _numbered(table: Name, column: Column, context: Context) -> tuple[list[Step]
             f"ALTER TABLE {t} ALTER COLUMN {c} DROP DEFAULT",
             f"ALTER SEQUENCE {sequence} OWNED BY NONE",
             f"ALTER TABLE {t} ALTER COLUMN {c} ADD GENERATED {always} AS IDENTITY",
-            f"SELECT setval({serial}, last_value, is_called) FROM {sequence}",
+            f"SELECT setval({serial}, last_value, is_called) FROM {sequence}",  # noqa: S608 - quoted names
             f"DROP SEQUENCE {sequence}",
         ),
         (
@@ -214,20 +172,14 @@ def _numbered(table: Name, column: Column, context: Context) -> tuple[list[Step]
 
 def _generated(table: Name, column: Column, context: Context) -> list[Step]:
     assert column.generation is not None
-    t, c = table_name(table), ident(column.name)
-    function = in_schema(table, made(table.name, column.name, "compute"))
-    trigger = ident(made("zz", table.name, column.name, "compute"))
-    expression = column.generation.sql
+    c, expression = ident(column.name), column.generation.sql
+    compute = triggers.computed(table, column.name, expression, made(table.name, column.name, "compute"))
     return [
         Step(
             "expand",
             f"compute {table}.{column.name} in a trigger: a stored generated column would rewrite the table",
-            (
-                f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$\n"
-                f"BEGIN\n  SELECT {expression} INTO NEW.{c} FROM (SELECT NEW.*) AS {ident(table.name)};\n  RETURN NEW;\nEND\n$$",
-                f"CREATE TRIGGER {trigger} BEFORE INSERT OR UPDATE ON {t} FOR EACH ROW EXECUTE FUNCTION {function}()",
-            ),
-            (f"DROP TRIGGER IF EXISTS {trigger} ON {t}", f"DROP FUNCTION IF EXISTS {function}()"),
+            compute.create,
+            compute.drop,
             tables=frozenset({str(table)}),
         ),
         parts.backfill(
@@ -250,12 +202,6 @@ def _undecided(table: Name, column: Column, context: Context) -> Step:
     )
 
 
-def _nullable_again(table: Name, column: Column) -> tuple[str, ...]:
-    t, c = table_name(table), ident(column.name)
-    check = ident(made(table.name, column.name, "not_null"))
-    return (f"ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {check}", f"ALTER TABLE {t} ALTER COLUMN {c} DROP NOT NULL")
-
-
 def _constraint(table: Name, column: Column, constraint: Constraint, context: Context) -> list[Step]:
     name = constraints.name_of(table, replace(constraint, columns=constraint.columns or (column.name,)), context)
     if constraint.kind == "check":
@@ -264,20 +210,6 @@ def _constraint(table: Name, column: Column, constraint: Constraint, context: Co
     if constraint.kind == "foreign-key":
         assert constraint.references is not None
         one = replace(constraint, columns=(column.name,))
-        return list(constraints.foreign_key(table, one, name, reference(one), context))
+        return list(constraints.foreign_key(table, one, name, constraints.reference(one), context))
     kind = "PRIMARY KEY" if constraint.kind == "primary-key" else "UNIQUE"
     return [parts.unique(table, name, (column.name,), kind=kind)]
-
-
-def reference(constraint: Constraint) -> str:
-    """Return the definition of a foreign key as SQL."""
-    assert constraint.references is not None
-    columns = ", ".join(map(ident, constraint.columns))
-    parents = f" ({', '.join(map(ident, constraint.reference_columns))})" if constraint.reference_columns else ""
-    actions = "".join(
-        f" ON {event} {action.upper()}"
-        for event, action in (("DELETE", constraint.on_delete), ("UPDATE", constraint.on_update))
-        if action and action.lower() != "no action"
-    )
-    late = " DEFERRABLE" if constraint.deferrable else ""
-    return f"FOREIGN KEY ({columns}) REFERENCES {table_name(constraint.references)}{parents}{actions}{late}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate.rewrites import parts
-from senior_backend.migrate.rewrites.add_column import reference
+from senior_backend.migrate.rewrites.constraints import reference
 from senior_backend.migrate.rewrites.model import Step
 from senior_backend.migrate.rewrites.sql import ident, in_schema, literal, made, names, rename_column, table_name
 
@@ -17,140 +17,150 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
+class Columns:
+    """The column, the copy that replaces it, and what the switch calls the copy."""
+
+    table: Table
+    name: Name
+    column: str
+    copy: str
+    final: str
+
+
+@dataclass(slots=True)
+class Dependents:
     """Statements that give the copy what the original has.
 
-    `build` runs beside the application, one transaction each. `detach` and `attach` run in one transaction with the
-    switch: constraints leave the original, then join the copy (by then called `final`). `validate` follows the switch.
-    The `…_back` ones undo `attach` and `detach` when the switch is undone.
+    `build` runs beside the application, each statement its own transaction. `detach` and `attach` run in one
+    transaction with the switch: constraints leave the original, then join the copy (by then called `final`).
+    `validate` follows the switch. `detach_back` and `attach_back` do the same on the way back.
     """
 
-    build: tuple[Step, ...]
-    detach: tuple[str, ...]
-    attach: tuple[str, ...]
-    validate: tuple[str, ...]
-    detach_back: tuple[str, ...]
-    attach_back: tuple[str, ...]
-    validate_back: tuple[str, ...]
-    tables: frozenset[str]
-    problems: tuple[str, ...]
+    tables: set[str]
+    build: list[Step] = field(default_factory=list)
+    detach: list[str] = field(default_factory=list)
+    attach: list[str] = field(default_factory=list)
+    validate: list[str] = field(default_factory=list)
+    detach_back: list[str] = field(default_factory=list)
+    attach_back: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
-def copied(table: Table, name: Name, column: str, copy: str, final: str, context: Context) -> Copied:
-    """Return what moves the dependents of `column` to `copy`, which the switch calls `final`."""
-    t = table_name(name)
-    build: list[Step] = []
-    detach: list[str] = []
-    attach: list[str] = []
-    validate: list[str] = []
-    detach_back: list[str] = []
-    attach_back: list[str] = []
-    validate_back: list[str] = []
-    problems: list[str] = []
-    tables = {str(name)}
-    own = table.columns[column]
-    # A column that must be the key of a constraint has to be NOT NULL before; the sync trigger keeps it filled.
-    if own.not_null:
-        build.append(parts.not_null(name, copy, down=()))
-    for index in table.indexes_on(column):
-        if index.backs in ("unique", "primary-key"):
-            continue
-        if None in index.columns:
-            problems.append(f"the index {index.name} is over an expression with {column}: build it for {copy} too")
-            continue
-        temporary = made(index.name, "new")
-        build.append(_index(name, index, temporary, column, copy))
-        old = made(index.name, "old")
-        detach.append(f"ALTER INDEX {in_schema(name, index.name)} RENAME TO {ident(old)}")
-        attach.append(f"ALTER INDEX {in_schema(name, temporary)} RENAME TO {ident(index.name)}")
-        detach_back.append(f"ALTER INDEX {in_schema(name, index.name)} RENAME TO {ident(temporary)}")
-        attach_back.append(f"ALTER INDEX {in_schema(name, old)} RENAME TO {ident(index.name)}")
+def dependents(columns: Columns, context: Context) -> Dependents:
+    """Return what moves everything that hangs on a column to its copy."""
+    table, name = columns.table, columns.name
+    found = Dependents({str(name)})
+    # Before any key: a column of a primary key has to be NOT NULL; the trigger keeps the copy filled.
+    if table.columns[columns.column].not_null:
+        found.build.append(parts.not_null(name, columns.copy, down=()))
+    for index in table.indexes_on(columns.column):
+        if index.backs not in ("unique", "primary-key"):
+            _index(index, columns, found)
     for constraint_name, constraint in table.constraints.items():
-        mentions = column in constraint.columns or (
-            constraint.expression is not None and column in constraint.expression.columns
-        )
-        if not mentions or constraint.kind == "not-null":
+        expression = constraint.expression
+        named = columns.column in constraint.columns or (expression and columns.column in expression.columns)
+        if not named or constraint.kind == "not-null":
             continue
-        n = ident(constraint_name)
-        temporary = made(constraint_name, "new")
-        new_columns = tuple(copy if one == column else one for one in constraint.columns)
         if constraint.kind in ("unique", "primary-key"):
-            kind = "PRIMARY KEY" if constraint.kind == "primary-key" else "UNIQUE"
-            build.append(parts.index(name, temporary, new_columns, unique=True))
-            referrers = _referrers(context, name, constraint)
-            for child, key_name, key in referrers:
-                tables.add(str(child))
-                c, k = table_name(child), ident(key_name)
-                definition = reference(key)
-                detach.append(f"ALTER TABLE {c} DROP CONSTRAINT {k}")
-                detach_back.append(f"ALTER TABLE {c} DROP CONSTRAINT {k}")
-                validate.append(f"ALTER TABLE {c} VALIDATE CONSTRAINT {k}")
-                validate_back.append(f"ALTER TABLE {c} VALIDATE CONSTRAINT {k}")
-                final_definition = _with_parent(definition, key, column, final)
-                attach.append(f"ALTER TABLE {c} ADD CONSTRAINT {k} {final_definition} NOT VALID")
-                attach_back.append(f"ALTER TABLE {c} ADD CONSTRAINT {k} {definition} NOT VALID")
-            late = " DEFERRABLE" if constraint.deferrable else ""
-            attach.insert(0, f"ALTER TABLE {t} ADD CONSTRAINT {n} {kind} USING INDEX {ident(temporary)}{late}")
-            detach_back.append(f"ALTER TABLE {t} DROP CONSTRAINT {n}")
-            if constraint.kind == "unique":
-                # The old constraint stays on the old column, so that going back builds no index under a lock.
-                old = ident(made(constraint_name, "old"))
-                detach.append(f"ALTER TABLE {t} RENAME CONSTRAINT {n} TO {old}")
-                attach_back.insert(0, f"ALTER TABLE {t} RENAME CONSTRAINT {old} TO {n}")
-            else:
-                detach.append(f"ALTER TABLE {t} DROP CONSTRAINT {n}")
-                attach_back.insert(0, f"ALTER TABLE {t} ADD CONSTRAINT {n} {kind} ({names(constraint.columns)}){late}")
+            _key(constraint_name, constraint, columns, found, context)
         elif constraint.kind == "foreign-key":
-            definition = reference(replace(constraint, columns=new_columns))
-            build.append(
-                parts.validated(
-                    name, temporary, definition, f"the foreign key {constraint_name}", constraint.references
-                )
-            )
-            _exchange(t, constraint_name, temporary, detach, attach, detach_back, attach_back)
-        elif constraint.kind == "check" and constraint.expression is not None:
-            definition = f"CHECK ({rename_column(constraint.expression.sql, column, copy)})"
-            build.append(parts.validated(name, temporary, definition, f"the check {constraint_name}"))
-            _exchange(t, constraint_name, temporary, detach, attach, detach_back, attach_back)
+            _foreign_key(constraint_name, constraint, columns, found)
+        elif constraint.kind == "check" and expression is not None:
+            _check(constraint_name, rename_column(expression.sql, columns.column, columns.copy), columns, found)
         else:
-            problems.append(f"the constraint {constraint_name} has no online form: give it to {copy} by hand")
-    problems.extend(
-        f"the view {view.name} reads {name}: create it again after the switch, or it keeps showing the old column"
+            found.problems.append(
+                f"the constraint {constraint_name} has no online form and is given to the copy by hand"
+            )
+    found.problems.extend(
+        f"the view {view.name} reads {name} and is created again after the switch, or it keeps showing the old column"
         for view in context.catalog.tables.values()
         if name in view.reads
     )
-    return Copied(
-        tuple(build), tuple(detach), tuple(attach), tuple(validate), tuple(detach_back), tuple(attach_back),
-        tuple(validate_back), frozenset(tables), tuple(problems),
-    )  # fmt: skip
+    return found
 
 
-def _exchange(t: str, name: str, temporary: str, *lists: list[str]) -> None:
-    detach, attach, detach_back, attach_back = lists
-    old = made(name, "old")
-    detach.append(f"ALTER TABLE {t} RENAME CONSTRAINT {ident(name)} TO {ident(old)}")
-    attach.append(f"ALTER TABLE {t} RENAME CONSTRAINT {ident(temporary)} TO {ident(name)}")
-    detach_back.append(f"ALTER TABLE {t} RENAME CONSTRAINT {ident(name)} TO {ident(temporary)}")
-    attach_back.append(f"ALTER TABLE {t} RENAME CONSTRAINT {ident(old)} TO {ident(name)}")
-
-
-def _index(table: Name, index: Index, name: str, column: str, copy: str) -> Step:
-    columns = ", ".join(ident(copy if one == column else one) for one in index.columns if one is not None)
+def _index(index: Index, columns: Columns, found: Dependents) -> None:
+    if None in index.columns:
+        found.problems.append(f"the index {index.name} is over an expression and is built for {columns.copy} by hand")
+        return
+    table, temporary, old = columns.name, made(index.name, "new"), made(index.name, "old")
+    keys = ", ".join(ident(columns.copy if one == columns.column else one) for one in index.columns if one is not None)
     method = "" if index.method == "btree" else f"USING {index.method} "
-    where = f" WHERE {rename_column(index.where.sql, column, copy)}" if index.where else ""
+    where = f" WHERE {rename_column(index.where.sql, columns.column, columns.copy)}" if index.where else ""
     kind = "UNIQUE INDEX" if index.unique else "INDEX"
-    return Step(
-        "validate",
-        f"build the index {index.name} for {copy} beside the application",
-        (f"CREATE {kind} CONCURRENTLY {ident(name)} ON {table_name(table)} {method}({columns}){where}",),
-        (f"DROP INDEX CONCURRENTLY IF EXISTS {in_schema(table, name)}",),
-        transaction=False,
-        tables=frozenset({str(table)}),
+    found.build.append(
+        Step(
+            "validate",
+            f"build the index {index.name} for {columns.copy} beside the application",
+            (f"CREATE {kind} CONCURRENTLY {ident(temporary)} ON {table_name(table)} {method}({keys}){where}",),
+            (f"DROP INDEX CONCURRENTLY IF EXISTS {in_schema(table, temporary)}",),
+            transaction=False,
+            tables=frozenset({str(table)}),
+        )
     )
+    found.detach.append(f"ALTER INDEX {in_schema(table, index.name)} RENAME TO {ident(old)}")
+    found.attach.append(f"ALTER INDEX {in_schema(table, temporary)} RENAME TO {ident(index.name)}")
+    found.detach_back.append(f"ALTER INDEX {in_schema(table, index.name)} RENAME TO {ident(temporary)}")
+    found.attach_back.append(f"ALTER INDEX {in_schema(table, old)} RENAME TO {ident(index.name)}")
+
+
+def _key(name: str, constraint: Constraint, columns: Columns, found: Dependents, context: Context) -> None:
+    t, n, temporary = table_name(columns.name), ident(name), made(name, "new")
+    keys = tuple(columns.copy if one == columns.column else one for one in constraint.columns)
+    kind = "PRIMARY KEY" if constraint.kind == "primary-key" else "UNIQUE"
+    late = " DEFERRABLE" if constraint.deferrable else ""
+    found.build.append(parts.index(columns.name, temporary, keys, unique=True))
+    for child, key_name, key in _referrers(context, columns.name, constraint):
+        found.tables.add(str(child))
+        c, k, definition = table_name(child), ident(key_name), reference(key)
+        moved = definition
+        if columns.column in key.reference_columns:
+            head, marker, tail = definition.partition(" REFERENCES ")
+            moved = head + marker + rename_column(tail, columns.column, columns.final)
+        found.detach.append(f"ALTER TABLE {c} DROP CONSTRAINT {k}")
+        found.detach_back.append(f"ALTER TABLE {c} DROP CONSTRAINT {k}")
+        found.validate.append(f"ALTER TABLE {c} VALIDATE CONSTRAINT {k}")
+        found.attach.append(f"ALTER TABLE {c} ADD CONSTRAINT {k} {moved} NOT VALID")
+        found.attach_back.append(f"ALTER TABLE {c} ADD CONSTRAINT {k} {definition} NOT VALID")
+    # The key has to be there before foreign keys point at it.
+    found.attach.insert(0, f"ALTER TABLE {t} ADD CONSTRAINT {n} {kind} USING INDEX {ident(temporary)}{late}")
+    found.detach_back.append(f"ALTER TABLE {t} DROP CONSTRAINT {n}")
+    if constraint.kind == "unique":
+        # The old constraint stays on the old column, so that going back builds no index under a lock.
+        old = ident(made(name, "old"))
+        found.detach.append(f"ALTER TABLE {t} RENAME CONSTRAINT {n} TO {old}")
+        found.attach_back.insert(0, f"ALTER TABLE {t} RENAME CONSTRAINT {old} TO {n}")
+    else:
+        found.detach.append(f"ALTER TABLE {t} DROP CONSTRAINT {n}")
+        back = f"ALTER TABLE {t} ADD CONSTRAINT {n} {kind} ({names(constraint.columns)}){late}"
+        found.attach_back.insert(0, back)
+
+
+def _foreign_key(name: str, constraint: Constraint, columns: Columns, found: Dependents) -> None:
+    keys = tuple(columns.copy if one == columns.column else one for one in constraint.columns)
+    definition = reference(replace(constraint, columns=keys))
+    what = f"the foreign key {name}"
+    found.build.append(parts.validated(columns.name, made(name, "new"), definition, what, constraint.references))
+    _exchange(name, columns, found)
+
+
+def _check(name: str, expression: str, columns: Columns, found: Dependents) -> None:
+    found.build.append(parts.validated(columns.name, made(name, "new"), f"CHECK ({expression})", f"the check {name}"))
+    _exchange(name, columns, found)
+
+
+def _exchange(name: str, columns: Columns, found: Dependents) -> None:
+    """Let the copy's constraint take the name of the original's."""
+    rename, n = f"ALTER TABLE {table_name(columns.name)} RENAME CONSTRAINT", ident(name)
+    temporary, old = ident(made(name, "new")), ident(made(name, "old"))
+    found.detach.append(f"{rename} {n} TO {old}")
+    found.attach.append(f"{rename} {temporary} TO {n}")
+    found.detach_back.append(f"{rename} {n} TO {temporary}")
+    found.attach_back.append(f"{rename} {old} TO {n}")
 
 
 def _referrers(context: Context, table: Name, constraint: Constraint) -> list[tuple[Name, str, Constraint]]:
-    """Return the foreign keys that rest on a unique or primary key, of the table itself too."""
+    """Return the foreign keys that rest on a unique or primary key, those of the table itself too."""
     own = context.table(table)
     children = [*context.catalog.children(table), *([own] if own else [])]
     found = []
@@ -165,19 +175,13 @@ def _referrers(context: Context, table: Name, constraint: Constraint) -> list[tu
     return found
 
 
-def _with_parent(definition: str, key: Constraint, column: str, final: str) -> str:
-    if column == final or column not in key.reference_columns:
-        return definition
-    head, marker, tail = definition.partition(" REFERENCES ")
-    return head + marker + rename_column(tail, column, final)
-
-
-def sequence_moves(table: Table, name: Name, column: str, copy: str, context: Context) -> tuple[list[str], list[str]]:
-    """Return the statements that move a default, and the sequence it owns, from `column` to `copy`, and back.
+def default_moves(columns: Columns, context: Context) -> tuple[list[str], list[str]]:
+    """Return the statements that move a default, and the sequence it owns, to the copy; and those that move it back.
 
     They use the names that hold before the switch renames anything.
     """
-    own = table.columns[column]
+    name, column, copy = columns.name, columns.column, columns.copy
+    own = columns.table.columns[column]
     if own.identity:
         always = "ALWAYS" if own.identity == "always" else "BY DEFAULT"
         return _move_identity(name, column, copy, always), _move_identity(name, copy, column, always)

@@ -6,10 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
-from senior_backend.migrate.rewrites import parts
-from senior_backend.migrate.rewrites.column_copy import copied, sequence_moves
+from senior_backend.migrate.rewrites import parts, triggers
+from senior_backend.migrate.rewrites.column_copy import Columns, default_moves, dependents
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
-from senior_backend.migrate.rewrites.sql import ident, in_schema, made, table_name
+from senior_backend.migrate.rewrites.sql import ident, made, table_name
 
 if TYPE_CHECKING:
     from senior_backend.migrate.operations import Operation, Type
@@ -48,9 +48,9 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
         return None
     table = context.table(name)
     own = table.columns.get(column) if table else None
-    if own is not None and own.type is not None and operation.using is None and operation.collation is None:
-        if catalogue_only(own.type, operation.type):
-            return None
+    plain = operation.using is None and operation.collation is None
+    if plain and own is not None and own.type is not None and catalogue_only(own.type, operation.type):
+        return None
     if table is None or own is None or not table.complete:
         return Unknown(
             f"what hangs on {name}.{column} (type, default, indexes, constraints) is not known",
@@ -65,29 +65,16 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
     t, c = table_name(name), ident(column)
     copy, old = made(column, "new"), made(column, "old")
     k, o = ident(copy), ident(old)
-    function = in_schema(name, made(name.name, column, "sync"))
-    trigger = ident(made("zz", name.name, column, "sync"))
-    back_function = in_schema(name, made(name.name, column, "keep"))
-    back_trigger = ident(made("zz", name.name, column, "keep"))
     using = _using(context.text)
-    # An assignment in PL/pgSQL, like ALTER COLUMN TYPE, refuses what a cast would silently cut off.
-    convert = (
-        f"SELECT {using} INTO NEW.{k} FROM (SELECT NEW.*) AS {ident(name.name)}" if using else f"NEW.{k} := NEW.{c}"
-    )
-    collation = f" COLLATE {operation.collation}" if operation.collation else ""
-    parts_ = copied(table, name, column, copy, column, context)
-    forth, back = sequence_moves(table, name, column, copy, context)
+    sync_name, keep_name = made(name.name, column, "sync"), made(name.name, column, "keep")
     sync = (
-        f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$\nBEGIN\n  {convert};\n  RETURN NEW;\nEND\n$$",
-        f"CREATE TRIGGER {trigger} BEFORE INSERT OR UPDATE ON {t} FOR EACH ROW EXECUTE FUNCTION {function}()",
+        triggers.computed(name, copy, using, sync_name) if using else triggers.assigned(name, copy, column, sync_name)
     )
-    unsync = (f"DROP TRIGGER IF EXISTS {trigger} ON {t}", f"DROP FUNCTION IF EXISTS {function}()")
-    keep = (
-        f"CREATE FUNCTION {back_function}() RETURNS trigger LANGUAGE plpgsql AS $$\nBEGIN\n  NEW.{o} := NEW.{c};\n"
-        f"  RETURN NEW;\nEXCEPTION WHEN data_exception THEN\n  NEW.{o} := NULL;\n  RETURN NEW;\nEND\n$$",
-        f"CREATE TRIGGER {back_trigger} BEFORE INSERT OR UPDATE ON {t} FOR EACH ROW EXECUTE FUNCTION {back_function}()",
-    )
-    unkeep = (f"DROP TRIGGER IF EXISTS {back_trigger} ON {t}", f"DROP FUNCTION IF EXISTS {back_function}()")
+    keep = triggers.followed(name, old, column, keep_name)
+    collation = f" COLLATE {operation.collation}" if operation.collation else ""
+    columns = Columns(table, name, column, copy, column)
+    moved = dependents(columns, context)
+    forth, back = default_moves(columns, context)
     nullable = (f"ALTER TABLE {t} ALTER COLUMN {o} DROP NOT NULL",) if own.not_null else ()
     not_null_back = (f"ALTER TABLE {t} ALTER COLUMN {c} SET NOT NULL",) if own.not_null else ()
     renames = (f"ALTER TABLE {t} RENAME COLUMN {c} TO {o}", f"ALTER TABLE {t} RENAME COLUMN {k} TO {c}")
@@ -98,41 +85,41 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
         Step(
             "expand",
             f"add {copy} with the new type beside {name}.{column}; a trigger fills it on every write",
-            (f"ALTER TABLE {t} ADD COLUMN {k} {operation.type}{collation}", *sync),
-            (*unsync, f"ALTER TABLE {t} DROP COLUMN IF EXISTS {k}"),
+            (f"ALTER TABLE {t} ADD COLUMN {k} {operation.type}{collation}", *sync.create),
+            (*sync.drop, f"ALTER TABLE {t} DROP COLUMN IF EXISTS {k}"),
             tables=locked,
         ),
         parts.backfill(
             name, f"{k} = {expression}", f"{k} IS NULL AND {c} IS NOT NULL", context,
             f"fill {name}.{copy} for the rows that were there before; rows already in step are skipped",
         ),
-        *parts_.build,
+        *moved.build,
         Step(
             "switch",
             f"swap the columns in one moment: {column} has the new type from here on, {old} follows it",
-            (*unsync, *parts_.detach, *forth, *renames, *nullable, *parts_.attach, *keep),
-            (*unkeep, *parts_.detach_back, *renames_back, *not_null_back, *back, *parts_.attach_back, *sync),
-            tables=frozenset(parts_.tables),
+            (*sync.drop, *moved.detach, *forth, *renames, *nullable, *moved.attach, *keep.create),
+            (*keep.drop, *moved.detach_back, *renames_back, *not_null_back, *back, *moved.attach_back, *sync.create),
+            tables=frozenset(moved.tables),
         ),
     ]  # fmt: skip
-    if parts_.validate:
+    if moved.validate:
         steps.append(
             Step(
-                "validate", "check the foreign keys that point here, beside the application", parts_.validate,
-                transaction=False, tables=frozenset(parts_.tables),
+                "validate", "check the foreign keys that point here, beside the application", tuple(moved.validate),
+                transaction=False, tables=frozenset(moved.tables),
             )
         )  # fmt: skip
     steps.append(
         Step(
             "contract",
             f"drop {old}, once nobody wants to go back",
-            (*unkeep, f"ALTER TABLE {t} DROP COLUMN {o}"),
+            (*keep.drop, f"ALTER TABLE {t} DROP COLUMN {o}"),
             after_deploy=True,
             irreversible=f"the values of the old type in {name}.{old} are gone",
             tables=locked,
         )
     )
-    context.assumptions.extend(parts_.problems)
+    context.assumptions.extend(moved.problems)
     return Rewrite(tuple(steps), undone_by=(f"type {name}.{column}",))
 
 

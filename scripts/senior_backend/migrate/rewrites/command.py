@@ -84,7 +84,7 @@ def _postgresql(options: argparse.Namespace, units: Sequence[Unit]) -> tuple[Rep
         written = render.written(plan, Path(unit.path).name, version, name, taken) if plan.rewritten else []
         results.append((unit, plan, written))
         before.append(unit)
-    return _report(options, results, _relint(before, results, options, catalog_factory=lambda: _start(options)))
+    return _report(options, results, _relint(before, results, catalog_factory=lambda: _start(options)))
 
 
 def _start(options: argparse.Namespace) -> Catalog:
@@ -121,7 +121,6 @@ def _section(unit: Unit) -> tuple[str, int, int, bool, str | None, str, str]:
 def _relint(
     before: Sequence[Unit],
     results: Sequence[tuple[Unit, Plan, list[Written]]],
-    options: argparse.Namespace,
     *,
     catalog_factory: Callable[[], Catalog],
 ) -> list[Any]:
@@ -213,11 +212,13 @@ def _report(
 
 def _write(folder: Path, written: Sequence[Written]) -> None:
     there = [
-        one.name for one in written if (folder / one.name).exists() and (folder / one.name).read_text() != one.text
+        one.name
+        for one in written
+        if (folder / one.name).exists() and (folder / one.name).read_text(encoding="utf-8") != one.text
     ]
     if there:
         raise InputError(
-            f"{folder / there[0]} exists already with another text" + (f", and {len(there) - 1} more" if there[1:] else ""),
+            f"{folder / there[0]} exists already with another text",
             code="file-exists", where=str(folder), hint="Name another folder with --out, or delete the old files.",
         )  # fmt: skip
     for one in written:

@@ -127,7 +127,7 @@ def _set_not_null(operation: ops.SetNotNull, context: Context) -> Rewrite | None
         )  # fmt: skip
     elif not filled:
         context.assumptions.append(
-            f"no row of {operation.table} has NULL in {operation.column}: where one has, VALIDATE fails and changes nothing"
+            f"no row of {operation.table} has NULL in {operation.column}; with one, VALIDATE fails and changes nothing"
         )
     steps.append(parts.not_null(operation.table, operation.column))
     return Rewrite(tuple(steps), undone_by=(f"not null {operation.table}.{operation.column}",))
@@ -154,24 +154,30 @@ def _drop(operation: ops.DropConstraint, context: Context) -> Rewrite | None:
         return None
     assert constraint.references is not None
     name, t = ident(operation.name or ""), table_name(operation.table)
-    columns = ", ".join(map(ident, constraint.columns))
-    parents = ", ".join(map(ident, constraint.reference_columns))
-    parents = f" ({parents})" if parents else ""
-    actions = "".join(
-        f" ON {event} {action.upper()}"
-        for event, action in (("DELETE", constraint.on_delete), ("UPDATE", constraint.on_update))
-        if action and action.lower() != "no action"
-    )
+    add = f"ALTER TABLE {t} ADD CONSTRAINT {name} {reference(constraint)} NOT VALID"
     step = Step(
         "expand",
-        f"drop the foreign key {operation.name}, which locks {operation.table} and {constraint.references} for a moment",
+        f"drop the foreign key {operation.name}: locks {operation.table} and {constraint.references} for a moment",
         (context.text,),
         (
-            f"ALTER TABLE {t} ADD CONSTRAINT {name} FOREIGN KEY ({columns}) "
-            f"REFERENCES {table_name(constraint.references)}{parents}{actions} NOT VALID",
+            add,
             f"ALTER TABLE {t} VALIDATE CONSTRAINT {name}",
         ),
         transaction=False,
         tables=frozenset({str(operation.table), str(constraint.references)}),
     )
     return Rewrite((step,), undone_by=(f"constraint {operation.name}",))
+
+
+def reference(constraint: Constraint) -> str:
+    """Return the definition of a foreign key as SQL."""
+    assert constraint.references is not None
+    columns = ", ".join(map(ident, constraint.columns))
+    parents = f" ({', '.join(map(ident, constraint.reference_columns))})" if constraint.reference_columns else ""
+    actions = "".join(
+        f" ON {event} {action.upper()}"
+        for event, action in (("DELETE", constraint.on_delete), ("UPDATE", constraint.on_update))
+        if action and action.lower() != "no action"
+    )
+    late = " DEFERRABLE" if constraint.deferrable else ""
+    return f"FOREIGN KEY ({columns}) REFERENCES {table_name(constraint.references)}{parents}{actions}{late}"

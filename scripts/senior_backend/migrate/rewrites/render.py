@@ -94,7 +94,7 @@ def _blocks(parts: Sequence[Part]) -> list[dict[str, Any]]:
             comments += _wrapped([part.step.purpose], prefix="-- ")
         blocks.append({
             "comments": comments, "statements": [_terminated(one) for one in part.step.up],
-            "head": part.head if part.kept else None,
+            "head": part.head if part.kept else None, "tail": part.tail,
         })  # fmt: skip
     return blocks
 

@@ -35,7 +35,7 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
         return None
     if _HARD.search(context.text) or not context.text.lstrip().lower().startswith("update"):
         return Unknown(
-            f"the UPDATE of {operation.table} joins other tables or returns rows, so it cannot be cut into batches here",
+            f"the UPDATE of {operation.table} joins tables or returns rows, so it is not cut into batches here",
             "Write it as UPDATE … SET … WHERE with sub-selects, or run it in batches by key.",
         )
     step = parts.backfill_text(
