@@ -162,8 +162,9 @@ class Linter:
         wrapped = unit.transaction is True
         for parsed in statements:
             if not wrapped and not context.transaction.explicit:
-                # Autocommit, or nobody knows: what a statement locks it gives back.
-                context.transaction = TransactionState()
+                # Autocommit, or nobody knows: what a statement locks it gives back. SET LOCAL gets the benefit of doubt.
+                kept = context.transaction.settings if unit.transaction is None else {}
+                context.transaction = TransactionState(settings=kept)
             context.statement = parsed
             context.in_transaction = True if (context.transaction.explicit or parsed.block) else unit.transaction
             for operation in parsed.operations:
@@ -244,7 +245,7 @@ def _remember(context: Context, operation: Operation, parsed: ParsedStatement) -
         return
     if isinstance(operation, ops.SetVariable):
         if operation.local:
-            state.settings.add(operation.name)
+            state.settings[operation.name] = operation.value
         else:
             context.settings[operation.name] = operation.value
     state.operations.append((operation, parsed))

@@ -59,6 +59,16 @@ class PostgresExpression:
         return frozenset(_not_null_columns(self._node))
 
     @cached_property
+    def cast_of(self) -> str | None:
+        """The column that it is, cast or not; None for anything more."""
+        node = self._node
+        while node.WhichOneof("node") == "type_cast":
+            node = node.type_cast.arg
+        if node.WhichOneof("node") != "column_ref":
+            return None
+        return str(node.column_ref.fields[-1].string.sval)
+
+    @cached_property
     def constant_true(self) -> bool:
         """Whether it is the constant TRUE."""
         node = self._node

@@ -11,6 +11,7 @@ CREATE TABLE users (
     org_id bigint,
     balance numeric(10, 2),
     code char(10),
+    note text,
     born timestamp,
     created_at timestamptz NOT NULL DEFAULT now()
 );

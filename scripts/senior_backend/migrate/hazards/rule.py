@@ -118,7 +118,7 @@ class TransactionState:
     explicit: bool = False
     operations: list[tuple[Operation, ParsedStatement]] = field(default_factory=list)
     locks: dict[tuple[str, str], tuple[str, ParsedStatement]] = field(default_factory=dict)
-    settings: set[str] = field(default_factory=set)
+    settings: dict[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -157,6 +157,16 @@ class Context:
         if self._created is None:
             self._created = set(_created(self.statements))
         return (kind, self.catalog.fold(name.name)) in self._created
+
+    def has_lock_timeout(self) -> bool:
+        """Whether waiting for a lock is bounded: by the runner, the session, the transaction or the server."""
+        return self.unit.timeouts or self.setting("lock_timeout") not in (None, "0", "0s", "0ms")
+
+    def setting(self, name: str) -> str | None:
+        """Return a setting of the transaction, the session or the server; None where it is not known."""
+        if name in self.transaction.settings:
+            return self.transaction.settings[name]
+        return self.settings.get(name, self.catalog.settings.get(name))
 
     def rows(self, table: Name) -> str:
         """Return ` (about N rows)` where an estimate is known, else nothing."""
