@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
+from senior_backend.migrate.hazards.postgresql.add_column_volatile_default import _COMPUTED_ONCE as COMPUTED_ONCE
 from senior_backend.migrate.rewrites import constraints, parts, triggers
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
 from senior_backend.migrate.rewrites.sql import ident, in_schema, literal, made, table_name
@@ -19,14 +20,6 @@ SERIAL = {
     "smallserial": "int2", "serial2": "int2", "serial": "int4", "serial4": "int4", "bigserial": "int8",
     "serial8": "int8",
 }  # fmt: skip
-STABLE = frozenset((
-    "now", "transaction_timestamp", "statement_timestamp", "current_date", "current_timestamp", "localtime",
-    "localtimestamp", "current_user", "session_user", "current_schema", "current_setting", "to_timestamp",
-    "to_date", "lower", "upper", "coalesce", "concat", "format", "make_date", "make_interval", "make_timestamp",
-    "make_timestamptz", "date_trunc", "jsonb_build_object", "jsonb_build_array", "json_build_object",
-    "json_build_array", "array_fill", "length", "abs", "round", "floor", "ceil", "md5", "to_char", "timezone",
-))  # fmt: skip
-"""Functions that give one value for all rows of a statement, so that ADD COLUMN stores it without a rewrite."""
 
 
 def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
@@ -76,11 +69,9 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
 def is_volatile(default: Expression, context: Context) -> bool:
     """Whether a default gives every row a value of its own; an unknown function is taken to do so."""
     for function in default.functions:
-        if function.schema in (None, "pg_catalog") and function.name.lower() in STABLE:
-            continue
-        if context.catalog.function_volatility(function) in ("stable", "immutable"):
-            continue
-        return True
+        declared = context.catalog.function_volatility(function)
+        if declared == "volatile" or (declared is None and function.name not in COMPUTED_ONCE):
+            return True
     return False
 
 

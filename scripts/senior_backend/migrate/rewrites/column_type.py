@@ -6,38 +6,18 @@ import re
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
+from senior_backend.migrate.postgres_types import type_change
 from senior_backend.migrate.rewrites import parts, triggers
 from senior_backend.migrate.rewrites.column_copy import Columns, default_moves, dependents
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
 from senior_backend.migrate.rewrites.sql import ident, made, table_name
 
 if TYPE_CHECKING:
-    from senior_backend.migrate.operations import Operation, Type
+    from senior_backend.migrate.operations import Operation
 
 OPERATIONS = (ops.AlterColumnType,)
 
-_TEXT = frozenset(("varchar", "text"))
 _USING = re.compile(r"\bUSING\s+(?P<expression>.*)$", re.IGNORECASE | re.DOTALL)
-
-
-def catalogue_only(old: Type, new: Type) -> bool:
-    """Whether PostgreSQL changes only its catalogue (measured: data/pg15_measured_locks.json)."""
-    if old.array or new.array:
-        return str(old) == str(new)
-    if (old.name, old.modifiers) == (new.name, new.modifiers):
-        return True
-    if old.name in _TEXT and new.name in _TEXT:
-        return not new.modifiers or (bool(old.modifiers) and int(new.modifiers[0]) >= int(old.modifiers[0]))
-    if old.name == new.name == "numeric":
-        if not new.modifiers:
-            return True
-        scales = [int(one.modifiers[1]) if len(one.modifiers) > 1 else 0 for one in (old, new)]
-        return bool(old.modifiers) and scales[0] == scales[1] and int(new.modifiers[0]) >= int(old.modifiers[0])
-    if (old.name, new.name) == ("cidr", "inet"):
-        return True
-    if old.name == new.name and old.name in ("varbit", "timestamp", "timestamptz", "time", "timetz", "interval"):
-        return not new.modifiers or (bool(old.modifiers) and int(new.modifiers[0]) >= int(old.modifiers[0]))
-    return False
 
 
 def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
@@ -48,8 +28,9 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
         return None
     table = context.table(name)
     own = table.columns.get(column) if table else None
-    plain = operation.using is None and operation.collation is None
-    if plain and own is not None and own.type is not None and catalogue_only(own.type, operation.type):
+    plain = operation.using is None or getattr(operation.using, "cast_of", None) == column
+    known = own.type if own is not None else None
+    if plain and not operation.collation and type_change(known, operation.type, context.catalog) == "free":
         return None
     if table is None or own is None or not table.complete:
         return Unknown(

@@ -14,10 +14,11 @@ from senior_backend.migrate import files, lint_sources
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from senior_backend.migrate.catalog import Catalog
     from senior_backend.migrate.hazards.rule import Unit
+    from senior_backend.migrate.lint import LintResult
     from senior_backend.migrate.rewrites.plan import Plan
     from senior_backend.migrate.rewrites.render import Written
     from senior_backend.migrate.statements import Engine
@@ -55,7 +56,7 @@ def _postgresql(options: argparse.Namespace, units: Sequence[Unit]) -> tuple[Rep
     from senior_backend.migrate.catalog import Catalog
     from senior_backend.migrate.catalog_replay import apply
     from senior_backend.migrate.rewrites import plan as planning
-    from senior_backend.migrate.rewrites import render
+    from senior_backend.migrate.rewrites import render, waivers
 
     catalog = Catalog("postgresql")
     if options.database_url:
@@ -84,7 +85,9 @@ def _postgresql(options: argparse.Namespace, units: Sequence[Unit]) -> tuple[Rep
         written = render.written(plan, Path(unit.path).name, version, name, taken) if plan.rewritten else []
         results.append((unit, plan, written))
         before.append(unit)
-    return _report(options, results, _relint(before, results, catalog_factory=lambda: _start(options)))
+    first = _relint(before, results, options)
+    results = [(unit, plan, [waivers.waived(one, first.found) for one in written]) for unit, plan, written in results]
+    return _report(options, results, _relint(before, results, options))
 
 
 def _start(options: argparse.Namespace) -> Catalog:
@@ -121,9 +124,8 @@ def _section(unit: Unit) -> tuple[str, int, int, bool, str | None, str, str]:
 def _relint(
     before: Sequence[Unit],
     results: Sequence[tuple[Unit, Plan, list[Written]]],
-    *,
-    catalog_factory: Callable[[], Catalog],
-) -> list[Any]:
+    options: argparse.Namespace,
+) -> LintResult:
     """Return what the linter finds in the new files, on the schema that the earlier ones leave behind."""
     from senior_backend.migrate.hazards.registry import rules_for
     from senior_backend.migrate.hazards.rule import Unit
@@ -140,13 +142,12 @@ def _relint(
             section = migration.up_section
             hidden = "".join("\n" if c == "\n" else " " for c in one.text[: section.start])
             units.append(Unit(one.name, hidden + migration.up, section.transaction, timeouts=True))
-    catalog = catalog_factory()
-    result = Linter(catalog, rules_for("postgresql", catalog.version)).run(units)
-    return sorted(result.found, key=lambda one: (one.path, one.start)) + list(result.not_understood)
+    catalog = _start(options)
+    return Linter(catalog, rules_for("postgresql", catalog.version)).run(units)
 
 
 def _report(
-    options: argparse.Namespace, results: Sequence[tuple[Unit, Plan, list[Written]]], hazards: Sequence[Any]
+    options: argparse.Namespace, results: Sequence[tuple[Unit, Plan, list[Written]]], left: LintResult
 ) -> tuple[Report, str]:
     findings: list[Finding] = []
     documents: list[dict[str, Any]] = []
@@ -188,12 +189,16 @@ def _report(
         lines.extend(f"  assumes: {assumption}" for assumption in plan.assumptions)
         if options.dry_run:
             lines.extend(f"\n==> {one.name} <==\n{one.text}" for one in written)
-    for hazard in hazards:
-        code = getattr(hazard, "code", "not-understood")
-        severity = getattr(hazard, "severity", "error")
-        message = hazard.hazard.message if hasattr(hazard, "hazard") else hazard.reason
-        fix = hazard.hazard.fix if hasattr(hazard, "hazard") else "Check the statement by hand."
-        findings.append(Finding(code, severity, f"still there after the rewrite: {message}", hazard.where, fix))
+    findings.extend(
+        Finding(
+            one.code, one.severity, f"still there after the rewrite: {one.hazard.message}", one.where, one.hazard.fix
+        )
+        for one in sorted(left.found, key=lambda one: (one.path, one.start))
+    )
+    findings.extend(
+        Finding("not-understood", "error", f"not checked: {one.reason}", one.where, "Check the statement by hand.")
+        for one in left.not_understood
+    )
     total = sum(len(written) for _, _, written in results)
     bad = sum(finding.severity == "error" for finding in findings)
     if bad:
