@@ -1,0 +1,116 @@
+"""Migration files as scripts to rehearse: which run before, which are rehearsed, and what the schema starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from senior_backend.console.errors import InputError
+from senior_backend.migrate import files, statements
+from senior_backend.migrate.rehearse.batches import Batches
+from senior_backend.migrate.rehearse.model import Script, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from senior_backend.migrate.statements import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What to build first, and what to rehearse on top of it; the flag marks files that wait for a deployment."""
+
+    earlier: tuple[Script, ...]
+    rehearsed: tuple[tuple[Script, bool], ...]
+
+
+def choose(paths: Sequence[Path], folder: Path, schema: Path | None, engine: Engine) -> Chosen:
+    """Return the scripts for a call: `paths`, or the newest migration of `folder`; before them all older ones.
+
+    Raises:
+        InputError: a file is no migration, two versions collide, or there is nothing to rehearse.
+        UnavailableError: a file cannot be read.
+    """
+    if not paths:
+        whole = files.load_folder(folder).migrations
+        targets: list[files.Migration] = [whole[-1]]
+        siblings: list[files.Migration] = list(whole[:-1])
+    else:
+        listed = [path for one in paths for path in (sorted(one.glob("*.sql")) if one.is_dir() else [one])]
+        if not listed:
+            raise InputError(
+                f"there are no SQL files in {paths[0]}", code="no-migrations", where=str(paths[0]),
+                hint="Name migration files.",
+            )  # fmt: skip
+        targets = [load(path) for path in listed]
+        siblings = [] if schema else _older(targets)
+    earlier = (plain(schema, engine),) if schema else tuple(script(one, engine) for one in siblings)
+    rehearsed = tuple((script(one, engine), one.after_deploy) for one in targets)
+    if not any(one.up for one, _ in rehearsed):
+        raise InputError(
+            "there is no statement to rehearse", code="nothing-to-rehearse", where=str(targets[0].path),
+            hint="Write statements behind `-- migrate:up`.",
+        )  # fmt: skip
+    return Chosen(earlier, rehearsed)
+
+
+def load(path: Path) -> files.Migration:
+    """Return a migration; a file without marks and version is taken as its own up section, without a way down."""
+    text = files.read_text(path)
+    if "migrate:up" in text:
+        return files.parse(path, text)
+    section = files.Section(0, len(text), 1, transaction=True)
+    found = tuple(files.directives(text, path))
+    return files.Migration("", path.stem, path, text, section, None, found, "")
+
+
+def _older(targets: Sequence[files.Migration]) -> list[files.Migration]:
+    first = min(targets, key=lambda one: one.version)
+    if not first.version:
+        return []
+    rehearsed = {one.path.resolve() for one in targets}
+    return [
+        one
+        for one in files.load_folder(first.path.parent).migrations
+        if one.version < first.version and one.path.resolve() not in rehearsed
+    ]
+
+
+def plain(path: Path, engine: Engine) -> Script:
+    """Return a file of SQL (a schema dump) as a script that runs statement by statement."""
+    text = files.read_text(path)
+    found = statements.split(text, engine, file=path)
+    steps = tuple(Step(str(path), one.line, one.column, one.text) for one in found if not one.meta)
+    return Script(str(path), False, steps, False, None)
+
+
+def script(migration: files.Migration, engine: Engine) -> Script:
+    """Return a migration as a script."""
+    irreversible = any(directive.name == "irreversible" for directive in migration.in_section("down"))
+    down = migration.down_section
+    return Script(
+        file=str(migration.path),
+        transactional=migration.transaction,
+        up=_steps(migration, "up", engine),
+        down_transactional=down is None or down.transaction,
+        down=None if down is None or irreversible else _steps(migration, "down", engine),
+    )
+
+
+def _steps(migration: files.Migration, direction: files.Direction, engine: Engine) -> tuple[Step, ...]:
+    directives = [one for one in migration.in_section(direction) if one.name == "backfill"]
+    found: list[Step] = []
+    begin = 0
+    for one in migration.statements(direction, engine):
+        directive = next((each for each in directives if begin <= each.start < one.start), None)
+        begin = one.end
+        if not one.meta:
+            batches = _batches(directive) if directive else None
+            found.append(Step(str(migration.path), one.line, one.column, one.text, batches))
+    return tuple(found)
+
+
+def _batches(directive: files.Directive) -> Batches:
+    key = tuple(part.strip() for part in directive.arguments.get("key", "id").split(","))
+    return Batches(directive.arguments.get("table", ""), key, int(directive.arguments.get("batch", 1000)))

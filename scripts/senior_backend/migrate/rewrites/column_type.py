@@ -1,0 +1,109 @@
+"""ALTER COLUMN … TYPE that rewrites the table: a second column, kept in step by a trigger, then swapped in."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from senior_backend.migrate import operations as ops
+from senior_backend.migrate.postgres_types import type_change
+from senior_backend.migrate.rewrites import parts, triggers
+from senior_backend.migrate.rewrites.column_copy import Columns, default_moves, dependents
+from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
+from senior_backend.migrate.rewrites.sql import ident, made, table_name
+
+if TYPE_CHECKING:
+    from senior_backend.migrate.operations import Operation
+
+OPERATIONS = (ops.AlterColumnType,)
+
+_USING = re.compile(r"\bUSING\s+(?P<expression>.*)$", re.IGNORECASE | re.DOTALL)
+
+
+def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
+    """Return the steps: copy, keep in step, fill, give it what the old one had, swap, and much later drop."""
+    assert isinstance(operation, ops.AlterColumnType)
+    name, column = operation.table, operation.column
+    if context.is_new(name):
+        return None
+    table = context.table(name)
+    own = table.columns.get(column) if table else None
+    plain = operation.using is None or getattr(operation.using, "cast_of", None) == column
+    known = own.type if own is not None else None
+    if plain and not operation.collation and type_change(known, operation.type, context.catalog) == "free":
+        return None
+    if table is None or own is None or not table.complete:
+        return Unknown(
+            f"what hangs on {name}.{column} (type, default, indexes, constraints) is not known",
+            "Name the database with --database-url, the schema with --schema, or keep the file beside the migrations "
+            "before it; then the column is copied with all of it.",
+        )
+    if own.generated or table.kind != "table":
+        return Unknown(
+            f"{name}.{column} is generated, or its table is partitioned or a view",
+            "Add a new column with the new type and move the application to it.",
+        )
+    t, c = table_name(name), ident(column)
+    copy, old = made(column, "new"), made(column, "old")
+    k, o = ident(copy), ident(old)
+    using = _using(context.text)
+    sync_name, keep_name = made(name.name, column, "sync"), made(name.name, column, "keep")
+    sync = (
+        triggers.computed(name, copy, using, sync_name) if using else triggers.assigned(name, copy, column, sync_name)
+    )
+    keep = triggers.followed(name, old, column, keep_name)
+    collation = f" COLLATE {operation.collation}" if operation.collation else ""
+    columns = Columns(table, name, column, copy, column)
+    moved = dependents(columns, context)
+    forth, back = default_moves(columns, context)
+    nullable = (f"ALTER TABLE {t} ALTER COLUMN {o} DROP NOT NULL",) if own.not_null else ()
+    not_null_back = (f"ALTER TABLE {t} ALTER COLUMN {c} SET NOT NULL",) if own.not_null else ()
+    renames = (f"ALTER TABLE {t} RENAME COLUMN {c} TO {o}", f"ALTER TABLE {t} RENAME COLUMN {k} TO {c}")
+    renames_back = (f"ALTER TABLE {t} RENAME COLUMN {c} TO {k}", f"ALTER TABLE {t} RENAME COLUMN {o} TO {c}")
+    locked = frozenset({str(name)})
+    expression = using or c
+    steps = [
+        Step(
+            "expand",
+            f"add {copy} with the new type beside {name}.{column}; a trigger fills it on every write",
+            (f"ALTER TABLE {t} ADD COLUMN {k} {operation.type}{collation}", *sync.create),
+            (*sync.drop, f"ALTER TABLE {t} DROP COLUMN IF EXISTS {k}"),
+            tables=locked,
+        ),
+        parts.backfill(
+            name, f"{k} = {expression}", f"{k} IS NULL AND {c} IS NOT NULL", context,
+            f"fill {name}.{copy} for the rows that were there before; rows already in step are skipped",
+        ),
+        *moved.build,
+        Step(
+            "switch",
+            f"swap the columns in one moment: {column} has the new type from here on, {old} follows it",
+            (*sync.drop, *moved.detach, *forth, *renames, *nullable, *moved.attach, *keep.create),
+            (*keep.drop, *moved.detach_back, *renames_back, *not_null_back, *back, *moved.attach_back, *sync.create),
+            tables=frozenset(moved.tables),
+        ),
+    ]  # fmt: skip
+    if moved.validate:
+        steps.append(
+            Step(
+                "validate", "check the foreign keys that point here, beside the application", tuple(moved.validate),
+                transaction=False, tables=frozenset(moved.tables),
+            )
+        )  # fmt: skip
+    steps.append(
+        Step(
+            "contract",
+            f"drop {old}, once nobody wants to go back",
+            (*keep.drop, f"ALTER TABLE {t} DROP COLUMN {o}"),
+            after_deploy=True,
+            irreversible=f"the values of the old type in {name}.{old} are gone",
+            tables=locked,
+        )
+    )
+    context.assumptions.extend(moved.problems)
+    return Rewrite(tuple(steps), undone_by=(f"type {name}.{column}",))
+
+
+def _using(text: str) -> str | None:
+    match = _USING.search(text)
+    return f"({match['expression'].strip()})" if match else None

@@ -1,0 +1,230 @@
+"""The sub-command `rewrite`: migrations in, a sequence of safe ones out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from senior_backend.console import environment
+from senior_backend.console.errors import InputError, UnavailableError
+from senior_backend.console.exit_codes import ExitCode
+from senior_backend.console.files import write_atomically
+from senior_backend.console.report import Finding, NextCommand, Report
+from senior_backend.migrate import files, lint_sources
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from senior_backend.migrate.catalog import Catalog
+    from senior_backend.migrate.hazards.rule import Unit
+    from senior_backend.migrate.lint import LintResult
+    from senior_backend.migrate.rewrites.plan import Plan
+    from senior_backend.migrate.rewrites.render import Written
+    from senior_backend.migrate.statements import Engine
+
+TOOL = "db_migrate"
+
+
+def rewrite_command(options: argparse.Namespace) -> tuple[Report, str]:
+    """Rewrite what the call names and return the report.
+
+    Raises:
+        ToolError: the call or a file is wrong, or a file exists already.
+    """
+    paths = [str(path) for path in options.paths] or [str(options.migrations_dir)]
+    units = lint_sources.units_of(paths)
+    engine = _engine(options, units)
+    if engine != "postgresql":
+        raise UnavailableError(f"rewrite does not know {engine}", code="engine-unsupported")
+    environment.ensure("migrate", ["postgast", "jinja2"])
+    return _postgresql(options, units)
+
+
+def _engine(options: argparse.Namespace, units: Sequence[Unit]) -> Engine:
+    if options.engine:
+        return options.engine  # type: ignore[no-any-return]
+    if options.database_url:
+        from senior_backend.migrate.databases.urls import parse_url
+
+        return parse_url(options.database_url).engine
+    return lint_sources.engine_from_text(list(units))
+
+
+def _postgresql(options: argparse.Namespace, units: Sequence[Unit]) -> tuple[Report, str]:
+    from senior_backend.migrate import postgres
+    from senior_backend.migrate.catalog import Catalog
+    from senior_backend.migrate.catalog_replay import apply
+    from senior_backend.migrate.rewrites import plan as planning
+    from senior_backend.migrate.rewrites import render, waivers
+
+    catalog = Catalog("postgresql")
+    if options.database_url:
+        from senior_backend.migrate import catalog_live
+
+        catalog, _ = catalog_live.read(options.database_url)
+    serials: set[tuple[tuple[str, str], str]] = set()
+    before: list[Unit] = []
+    if options.schema:
+        units = [*_unlinted(lint_sources.units_of([str(options.schema)])), *units]
+    results: list[tuple[Unit, Plan, list[Written]]] = []
+    for number, unit in enumerate(units, 1):
+        if not unit.lint:
+            before.append(unit)
+            if not options.database_url:
+                for parsed in postgres.read(unit.text):
+                    for operation in parsed.operations:
+                        planning.note_serials(operation, catalog, serials)
+                        apply(catalog, operation, number)
+            continue
+        text, start, end, transaction, down, version, name = _section(unit)
+        plan = planning.plan(
+            text, start, end, transaction=transaction, catalog=catalog, number=number, serials=serials, down=down
+        )
+        taken = files.versions(Path(unit.path).parent) if unit.path != "<stdin>" else []
+        written = render.written(plan, Path(unit.path).name, version, name, taken) if plan.rewritten else []
+        results.append((unit, plan, written))
+        before.append(unit)
+    first = _relint(before, results, options)
+    results = [(unit, plan, [waivers.waived(one, first.found) for one in written]) for unit, plan, written in results]
+    return _report(options, results, _relint(before, results, options))
+
+
+def _start(options: argparse.Namespace) -> Catalog:
+    from senior_backend.migrate.catalog import Catalog
+
+    if options.database_url:
+        from senior_backend.migrate import catalog_live
+
+        return catalog_live.read(options.database_url)[0]
+    return Catalog("postgresql")
+
+
+def _unlinted(units: Sequence[Unit]) -> list[Unit]:
+    from dataclasses import replace
+
+    return [replace(unit, lint=False) for unit in units]
+
+
+def _section(unit: Unit) -> tuple[str, int, int, bool, str | None, str, str]:
+    """Return text, bounds, transaction, way back, version and name of a migration of any tool."""
+    path = Path(unit.path)
+    if unit.path == "<stdin>":
+        return unit.text, 0, len(unit.text), unit.transaction is not False, None, "", "migration"
+    text = files.read_text(path)
+    if "migrate:up" in text and files.versions(path.parent):
+        migration = files.parse(path, text)
+        section = migration.up_section
+        return text, section.start, section.end, section.transaction, migration.down, migration.version, migration.name
+    digits = path.stem[: len(path.stem) - len(path.stem.lstrip("0123456789"))]
+    name = path.stem[len(digits) :].strip("_-. ") or "migration"
+    return unit.text, 0, len(unit.text), unit.transaction is not False, None, digits, name
+
+
+def _relint(
+    before: Sequence[Unit],
+    results: Sequence[tuple[Unit, Plan, list[Written]]],
+    options: argparse.Namespace,
+) -> LintResult:
+    """Return what the linter finds in the new files, on the schema that the earlier ones leave behind."""
+    from senior_backend.migrate.hazards.registry import rules_for
+    from senior_backend.migrate.hazards.rule import Unit
+    from senior_backend.migrate.lint import Linter
+
+    replaced = {unit.path: written for unit, _, written in results}
+    units: list[Unit] = []
+    for unit in before:
+        if not replaced.get(unit.path):
+            units.append(Unit(unit.path, unit.text, unit.transaction, unit.timeouts, lint=False))
+            continue
+        for one in replaced[unit.path]:
+            migration = files.parse(Path(one.name if one.name[0].isdigit() else f"0{one.name}"), one.text)
+            section = migration.up_section
+            hidden = "".join("\n" if c == "\n" else " " for c in one.text[: section.start])
+            units.append(Unit(one.name, hidden + migration.up, section.transaction, timeouts=True))
+    catalog = _start(options)
+    return Linter(catalog, rules_for("postgresql", catalog.version)).run(units)
+
+
+def _report(
+    options: argparse.Namespace, results: Sequence[tuple[Unit, Plan, list[Written]]], left: LintResult
+) -> tuple[Report, str]:
+    findings: list[Finding] = []
+    documents: list[dict[str, Any]] = []
+    lines: list[str] = []
+    steps: list[NextCommand] = []
+    for unit, plan, written in results:
+        findings.extend(
+            Finding(one.code, "error", one.message, f"{unit.path}:{one.line}:{one.column}", one.advice)
+            for one in plan.problems
+        )
+        folder = options.out or Path(unit.path if unit.path != "<stdin>" else "migration").with_suffix(".rewritten")
+        if written and not options.dry_run:
+            _write(folder, written)
+            steps.append(NextCommand(f"db_migrate.py lint {folder}", "shows that the steps are safe as they stand"))
+            steps.append(NextCommand(
+                f"db_migrate.py rehearse {folder} --engine postgresql", "measures them on a scratch database under load"
+            ))  # fmt: skip
+        documents.append({
+            "path": unit.path,
+            "rewritten": plan.rewritten,
+            "kept": plan.kept,
+            "folder": str(folder) if written else None,
+            "assumptions": plan.assumptions,
+            "files": [
+                {
+                    "name": one.name, "stage": one.stage, "deploy": one.deploy, "purpose": "; ".join(one.purposes),
+                    "transaction": one.transaction, "draft": one.draft, "text": one.text,
+                }
+                for one in written
+            ],
+        })  # fmt: skip
+        lines.append(
+            f"{unit.path}: {plan.rewritten} statements rewritten, {plan.kept} stay"
+            + (f"; in {folder}" if written else "")
+        )
+        for one in written:
+            lines.append(f"  {one.name}  ({one.deploy}{', draft' if one.draft else ''})")
+            lines.extend(f"      {purpose}" for purpose in one.purposes)
+        lines.extend(f"  assumes: {assumption}" for assumption in plan.assumptions)
+        if options.dry_run:
+            lines.extend(f"\n==> {one.name} <==\n{one.text}" for one in written)
+    findings.extend(
+        Finding(
+            one.code, one.severity, f"still there after the rewrite: {one.hazard.message}", one.where, one.hazard.fix
+        )
+        for one in sorted(left.found, key=lambda one: (one.path, one.start))
+    )
+    findings.extend(
+        Finding("not-understood", "error", f"not checked: {one.reason}", one.where, "Check the statement by hand.")
+        for one in left.not_understood
+    )
+    total = sum(len(written) for _, _, written in results)
+    bad = sum(finding.severity == "error" for finding in findings)
+    if bad:
+        code, verdict = ExitCode.FAILED, f"; {bad} problems are left to you"
+    else:
+        code, verdict = ExitCode.OK, ""
+    if total:
+        verb = "would write" if options.dry_run else "wrote"
+        summary = (
+            f"{verb} {total} files in place of {sum(bool(written) for _, _, written in results)} migrations{verdict}"
+        )
+    else:
+        summary = f"nothing to rewrite in {len(results)} migrations{verdict}"
+    return Report(TOOL, code, summary, tuple(findings), {"migrations": documents}, tuple(steps)), "\n".join(lines)
+
+
+def _write(folder: Path, written: Sequence[Written]) -> None:
+    there = [
+        one.name
+        for one in written
+        if (folder / one.name).exists() and (folder / one.name).read_text(encoding="utf-8") != one.text
+    ]
+    if there:
+        raise InputError(
+            f"{folder / there[0]} exists already with another text",
+            code="file-exists", where=str(folder), hint="Name another folder with --out, or delete the old files.",
+        )  # fmt: skip
+    for one in written:
+        write_atomically(folder / one.name, one.text)

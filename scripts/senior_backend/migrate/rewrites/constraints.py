@@ -1,0 +1,183 @@
+"""ADD CONSTRAINT and SET NOT NULL: checked beside the application instead of under a lock."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from senior_backend.migrate import operations as ops
+from senior_backend.migrate.catalog_replay import constraint_name
+from senior_backend.migrate.rewrites import parts
+from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
+from senior_backend.migrate.rewrites.sql import ident, made, table_name
+
+if TYPE_CHECKING:
+    from senior_backend.migrate.operations import Constraint, Name, Operation
+
+OPERATIONS = (ops.AddConstraint, ops.SetNotNull, ops.ValidateConstraint, ops.DropConstraint)
+
+_DEFINITION = re.compile(
+    r"ADD\s+(?:CONSTRAINT\s+(?:\"(?:[^\"]|\"\")+\"|[^\W\d][\w$]*)\s+)?(?P<definition>(?:CHECK|FOREIGN|UNIQUE|PRIMARY)\b.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_DEFERRABLE = re.compile(r"\s+(?:NOT\s+)?DEFERRABLE\b.*|\s+INITIALLY\s+\w+.*", re.IGNORECASE | re.DOTALL)
+_FANCY = re.compile(r"\b(?:INCLUDE|NULLS|WITH|USING\s+INDEX\s+TABLESPACE|WITHOUT\s+OVERLAPS)\b", re.IGNORECASE)
+
+
+def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
+    """Return the steps in place of one constraint."""
+    if isinstance(operation, ops.SetNotNull):
+        return _set_not_null(operation, context)
+    if isinstance(operation, ops.ValidateConstraint):
+        return _validate(operation, context)
+    if isinstance(operation, ops.DropConstraint):
+        return _drop(operation, context)
+    assert isinstance(operation, ops.AddConstraint)
+    constraint = operation.constraint
+    if context.is_new(operation.table) or constraint.using_index or not constraint.enforced:
+        return None
+    if constraint.kind == "exclude":
+        return Unknown(
+            "an EXCLUDE constraint has no online form",
+            "Copy into a new table that has it, or let a trigger check new rows.",
+        )
+    match = _DEFINITION.search(context.text)
+    if match is None:
+        return Unknown("the constraint has an unusual form", "Add it NOT VALID and validate it in a later migration.")
+    definition = match["definition"].strip()
+    if constraint.kind in ("check", "foreign-key"):
+        if not constraint.valid:
+            return None
+        return _checked(operation.table, constraint, definition, context)
+    return _unique(operation.table, constraint, definition, context)
+
+
+def name_of(table: Name, constraint: Constraint, context: Context) -> str:
+    """Return the constraint's name, as written or as PostgreSQL would choose it."""
+    if constraint.name:
+        return constraint.name
+    known = context.table(table)
+    if known is not None:
+        return constraint_name(known, constraint)
+    suffix = {"check": "check", "foreign-key": "fkey", "unique": "key", "primary-key": "pkey"}[constraint.kind]
+    return made(table.name, *(() if constraint.kind == "primary-key" else constraint.columns), suffix)
+
+
+def _checked(table: Name, constraint: Constraint, definition: str, context: Context) -> Rewrite:
+    name = name_of(table, constraint, context)
+    if constraint.kind == "check":
+        return Rewrite(
+            (parts.validated(table, name, definition, f"the check {name}"),), undone_by=(f"constraint {name}",)
+        )
+    steps = foreign_key(table, constraint, name, definition, context)
+    return Rewrite(steps, undone_by=(f"constraint {name}",))
+
+
+def foreign_key(table: Name, constraint: Constraint, name: str, definition: str, context: Context) -> tuple[Step, ...]:
+    """Return the steps of a foreign key: an index for the child where it has none, then the constraint."""
+    known = context.table(table)
+    steps: list[Step] = []
+    if known is None or not known.indexed_first(constraint.columns):
+        steps.append(parts.index(table, made(table.name, *constraint.columns, "idx"), constraint.columns))
+        if known is None or not known.complete:
+            context.assumptions.append(f"no index of {table} begins with {', '.join(constraint.columns)} yet")
+    steps.append(parts.validated(table, name, definition, f"the foreign key {name}", constraint.references))
+    return tuple(steps)
+
+
+def _unique(table: Name, constraint: Constraint, definition: str, context: Context) -> Rewrite | Unknown:
+    if _FANCY.search(definition):
+        return Unknown(
+            "the constraint has options that only its index can carry",
+            "CREATE UNIQUE INDEX CONCURRENTLY with the options, then ADD CONSTRAINT … USING INDEX.",
+        )
+    name = name_of(table, constraint, context)
+    tail = _DEFERRABLE.search(definition)
+    steps: list[Step] = []
+    if constraint.kind == "primary-key":
+        known = context.table(table)
+        for column in constraint.columns:
+            found = known.columns.get(column) if known else None
+            if found is None or not found.not_null:
+                steps.append(parts.not_null(table, column))
+    kind = "PRIMARY KEY" if constraint.kind == "primary-key" else "UNIQUE"
+    steps.append(parts.unique(table, name, constraint.columns, kind=kind, tail=tail.group() if tail else ""))
+    return Rewrite(tuple(steps), undone_by=(f"constraint {name}",))
+
+
+def _set_not_null(operation: ops.SetNotNull, context: Context) -> Rewrite | None:
+    known = context.table(operation.table)
+    if context.is_new(operation.table) or (known is not None and known.proves_not_null(operation.column)):
+        return None
+    steps: list[Step] = []
+    column = known.columns.get(operation.column) if known else None
+    if column is not None and column.not_null:
+        return None
+    filled = any(
+        isinstance(one, ops.Update) and one.table == operation.table and operation.column in one.columns
+        for one in context.earlier
+    )
+    if not filled and column is not None and column.default is not None and not column.default.is_null:
+        c = ident(operation.column)
+        steps.append(
+            parts.backfill(
+                operation.table, f"{c} = {column.default.sql}", f"{c} IS NULL", context,
+                f"fill {operation.table}.{operation.column} with its default where it is NULL",
+            )
+        )  # fmt: skip
+    elif not filled:
+        context.assumptions.append(
+            f"no row of {operation.table} has NULL in {operation.column}; with one, VALIDATE fails and changes nothing"
+        )
+    steps.append(parts.not_null(operation.table, operation.column))
+    return Rewrite(tuple(steps), undone_by=(f"not null {operation.table}.{operation.column}",))
+
+
+def _validate(operation: ops.ValidateConstraint, context: Context) -> Rewrite | None:
+    if not context.transaction or context.is_new(operation.table):
+        return None
+    step = Step(
+        "validate",
+        f"check the existing rows of {operation.table} in a transaction of its own",
+        (context.text,),
+        transaction=False,
+        tables=frozenset({str(operation.table)}),
+    )
+    return Rewrite((step,))
+
+
+def _drop(operation: ops.DropConstraint, context: Context) -> Rewrite | None:
+    """A foreign key's drop locks both tables; it gets a transaction of its own where it shares one with others."""
+    known = context.table(operation.table)
+    constraint = known.constraints.get(operation.name or "") if known else None
+    if constraint is None or constraint.kind != "foreign-key" or not context.transaction or operation.cascade:
+        return None
+    assert constraint.references is not None
+    name, t = ident(operation.name or ""), table_name(operation.table)
+    add = f"ALTER TABLE {t} ADD CONSTRAINT {name} {reference(constraint)} NOT VALID"
+    step = Step(
+        "expand",
+        f"drop the foreign key {operation.name}: locks {operation.table} and {constraint.references} for a moment",
+        (context.text,),
+        (
+            add,
+            f"ALTER TABLE {t} VALIDATE CONSTRAINT {name}",
+        ),
+        transaction=False,
+        tables=frozenset({str(operation.table), str(constraint.references)}),
+    )
+    return Rewrite((step,), undone_by=(f"constraint {operation.name}",))
+
+
+def reference(constraint: Constraint) -> str:
+    """Return the definition of a foreign key as SQL."""
+    assert constraint.references is not None
+    columns = ", ".join(map(ident, constraint.columns))
+    parents = f" ({', '.join(map(ident, constraint.reference_columns))})" if constraint.reference_columns else ""
+    actions = "".join(
+        f" ON {event} {action.upper()}"
+        for event, action in (("DELETE", constraint.on_delete), ("UPDATE", constraint.on_update))
+        if action and action.lower() != "no action"
+    )
+    late = " DEFERRABLE" if constraint.deferrable else ""
+    return f"FOREIGN KEY ({columns}) REFERENCES {table_name(constraint.references)}{parents}{actions}{late}"

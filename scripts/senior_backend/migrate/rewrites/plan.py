@@ -1,0 +1,298 @@
+"""One migration as a sequence of files: the user's statements where they are safe, steps in place of the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from senior_backend.migrate import operations as ops
+from senior_backend.migrate import postgres
+from senior_backend.migrate.catalog_replay import apply
+from senior_backend.migrate.postgres_locks import locks
+from senior_backend.migrate.rewrites.add_column import SERIAL
+from senior_backend.migrate.rewrites.model import Context, Rewrite, Stage, Step, Unknown
+from senior_backend.migrate.rewrites.registry import transformations
+from senior_backend.migrate.rewrites.sql import commands
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from senior_backend.migrate.catalog import Catalog
+    from senior_backend.migrate.operations import Operation, ParsedStatement
+
+Deploy = Literal["before", "after"]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A statement, or one action of an ALTER TABLE, with what it does."""
+
+    text: str
+    operations: tuple[Operation, ...]
+    line: int
+    column: int
+    head: str = ""
+    """The head of an ALTER TABLE of which this is one of several actions."""
+    action: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What goes into a file: a comment of the user, then a statement of theirs or the step that replaces it."""
+
+    lead: str
+    step: Step
+    kept: bool
+    head: str = ""
+    action: str = ""
+    tail: str = ""
+    """Comments behind the last statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A statement that stays as it is although it is not safe, or was not understood."""
+
+    line: int
+    column: int
+    code: str
+    message: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One migration file to write."""
+
+    stage: Stage
+    transaction: bool
+    after_deploy: bool
+    parts: tuple[Part, ...]
+    down: tuple[str, ...]
+    """Statements of the way back, in the order in which they run."""
+    irreversible: str | None
+    draft: str | None
+
+
+@dataclass(slots=True)
+class Plan:
+    """The whole sequence."""
+
+    files: list[File] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    assumptions: list[str] = field(default_factory=list)
+    rewritten: int = 0
+    kept: int = 0
+
+
+def pieces(parsed: ParsedStatement) -> list[Piece]:
+    """Return a statement as pieces: the actions of an ALTER TABLE one by one, where each can be read alone."""
+    statement = parsed.statement
+    whole = [Piece(statement.text, parsed.operations, statement.line, statement.column)]
+    found = commands(statement.text)
+    if found is None or len(found[1]) < 2:
+        return whole
+    head, spans = found
+    several: list[Piece] = []
+    for start, end in spans:
+        action = statement.text[start:end].strip()
+        text = f"{head} {action}"
+        read = postgres.read(text)
+        if len(read) != 1 or any(isinstance(one, ops.Opaque) for one in read[0].operations):
+            return whole
+        line = statement.line + statement.text.count("\n", 0, start)
+        several.append(Piece(text, read[0].operations, line, statement.column, head, action))
+    return several
+
+
+def plan(
+    text: str,
+    start: int,
+    end: int,
+    *,
+    transaction: bool,
+    catalog: Catalog,
+    number: int,
+    serials: set[tuple[tuple[str, str], str]],
+    down: str | None,
+) -> Plan:
+    """Return the sequence for the up section `text[start:end]`; `catalog` is changed as the section would change it.
+
+    `down` is the text of the user's own way back, which goes with the statements that stay.
+    """
+    result = Plan()
+    blanked = "".join("\n" if character == "\n" else " " for character in text[:start]) + text[start:end]
+    statements = postgres.read(blanked)
+    parts: list[Part] = []
+    earlier: list[Operation] = []
+    undone: set[str] = set()
+    position = start
+    for parsed in statements:
+        lead = _comments(text[position : parsed.statement.start])
+        position = _behind(text, parsed.statement.end, end)
+        for piece in pieces(parsed):
+            context = Context(catalog, piece.text, transaction, number, tuple(earlier), frozenset(serials))
+            steps = _rewrite(piece, context, result, undone)
+            if steps is None:
+                result.kept += 1
+                parts.append(_kept(piece, lead, catalog, number, transaction=transaction))
+            else:
+                result.rewritten += 1
+                parts.extend(Part(lead if i == 0 else "", step, False) for i, step in enumerate(steps))
+            lead = ""
+            for operation in piece.operations:
+                note_serials(operation, catalog, serials)
+                apply(catalog, operation, number)
+                earlier.append(operation)
+    tail = _comments(text[position:end])
+    if tail and parts:
+        parts[-1] = replace(parts[-1], tail=tail)
+    result.files = group(parts, _own_way_back(down, undone))
+    return result
+
+
+def note_serials(operation: Operation, catalog: Catalog, serials: set[tuple[tuple[str, str], str]]) -> None:
+    """Remember columns declared as serial; the catalogue keeps only their integer type."""
+    if isinstance(operation, ops.CreateTable):
+        columns = operation.columns
+    elif isinstance(operation, ops.AddColumn):
+        columns = (operation.column,)
+    else:
+        return
+    for column in columns:
+        if column.type is not None and column.type.name in SERIAL:
+            serials.add((catalog.key(operation.table), column.name))
+
+
+def _rewrite(piece: Piece, context: Context, result: Plan, undone: set[str]) -> tuple[Step, ...] | None:
+    """Return the steps of a piece, None where it stays."""
+    found = transformations()
+    for operation in piece.operations:
+        if isinstance(operation, ops.Opaque):
+            result.problems.append(
+                Problem(piece.line, piece.column, "not-understood", f"not understood: {operation.reason}",
+                        "It stays as it is; check it by hand.")
+            )  # fmt: skip
+            return None
+        transformation = found.get(type(operation))
+        if transformation is None:
+            continue
+        answer = transformation(operation, context)
+        if isinstance(answer, Unknown):
+            result.problems.append(Problem(piece.line, piece.column, "no-rewrite", answer.reason, answer.advice))
+        elif isinstance(answer, Rewrite) and len(piece.operations) == 1:
+            undone.update(answer.undone_by)
+            result.assumptions.extend(one for one in context.assumptions if one not in result.assumptions)
+            return answer.steps
+        elif isinstance(answer, Rewrite):
+            result.problems.append(
+                Problem(piece.line, piece.column, "no-rewrite", "one statement does several things at once",
+                        "Write one statement for each, and rewrite again.")
+            )  # fmt: skip
+    return None
+
+
+def _kept(piece: Piece, lead: str, catalog: Catalog, number: int, *, transaction: bool) -> Part:
+    tables = set()
+    for operation in piece.operations:
+        for name, _ in locks(operation, catalog):
+            known = catalog.table(name)
+            if known is None or known.unit != number:
+                tables.add(str(name))
+    step = Step("keep", "", (piece.text,), transaction=transaction, tables=frozenset(tables))
+    return Part(lead, step, True, piece.head, piece.action)
+
+
+def _comments(text: str) -> str:
+    return text.strip()
+
+
+def _behind(text: str, position: int, end: int) -> int:
+    """Return the offset behind a statement's semicolon."""
+    while position < end and text[position].isspace():
+        position += 1
+    return position + 1 if position < end and text[position] == ";" else position
+
+
+def group(parts: Sequence[Part], way_back: Sequence[str]) -> list[File]:
+    """Return the parts as files: those that wait for a deployment last, and together only what may be."""
+    files: list[list[Part]] = []
+    for after_deploy in (False, True):
+        current: list[Part] = []
+        for part in parts:
+            if part.step.after_deploy != after_deploy:
+                continue
+            if current and not _fits(current, part):
+                files.append(current)
+                current = []
+            current.append(part)
+        if current:
+            files.append(current)
+    holder = next((i for i, one in enumerate(files) if any(part.kept for part in one)), 0)
+    return [_file(one, way_back if i == holder else ()) for i, one in enumerate(files)]
+
+
+def _fits(current: Sequence[Part], part: Part) -> bool:
+    first, step = current[0].step, part.step
+    if (first.transaction, bool(first.irreversible)) != (step.transaction, bool(step.irreversible)):
+        return False
+    if {"backfill", "switch"} & {first.stage, step.stage} or first.draft or step.draft:
+        return False
+    if not step.transaction:
+        # Each statement is its own transaction; what the user kept together stays together.
+        return first.stage == step.stage or "keep" in (first.stage, step.stage)
+    together = step.tables.union(*(one.step.tables for one in current))
+    return len(together) <= 1 or together == first.tables
+
+
+def _file(parts: Sequence[Part], way_back: Sequence[str]) -> File:
+    first = parts[0].step
+    stages = [part.step.stage for part in parts if part.step.stage != "keep"]
+    down = [statement for part in reversed(parts) for statement in part.step.down]
+    return File(
+        stage=stages[0] if stages else "keep",
+        transaction=first.transaction,
+        after_deploy=first.after_deploy,
+        parts=tuple(parts),
+        down=(*down, *way_back),
+        irreversible=next((part.step.irreversible for part in parts if part.step.irreversible), None),
+        draft=next((part.step.draft for part in parts if part.step.draft), None),
+    )
+
+
+def _own_way_back(down: str | None, undone: set[str]) -> list[str]:
+    """Return those statements of the user's down section that the steps do not undo themselves."""
+    if not down:
+        return []
+    kept: list[str] = []
+    for parsed in postgres.read(down):
+        left = [
+            piece
+            for piece in pieces(parsed)
+            if not piece.operations or not all(subject(operation) & undone for operation in piece.operations)
+        ]
+        kept.extend(piece.text for piece in left)
+    return kept
+
+
+def subject(operation: Operation) -> set[str]:
+    """Return what an operation is about, in the words of `Rewrite.undone_by`."""
+    if isinstance(operation, ops.CreateIndex):
+        return {f"index {operation.name}"}
+    if isinstance(operation, ops.DropIndex):
+        return {f"index {operation.index.name}"}
+    if isinstance(operation, ops.AddColumn):
+        return {f"column {operation.table}.{operation.column.name}"}
+    if isinstance(operation, (ops.SetNotNull, ops.DropNotNull)):
+        return {f"not null {operation.table}.{operation.column}"}
+    if isinstance(operation, ops.AlterColumnType):
+        return {f"type {operation.table}.{operation.column}"}
+    if isinstance(operation, (ops.DropColumn, ops.RenameColumn)):
+        return {f"column {operation.table}.{operation.column}"}
+    if isinstance(operation, ops.AddConstraint):
+        return {f"constraint {operation.constraint.name}"}
+    if isinstance(operation, ops.DropConstraint):
+        return {f"constraint {operation.name}"}
+    if isinstance(operation, (ops.CreateTable, ops.DropTable, ops.RenameTable)):
+        return {f"table {operation.table.name}"}
+    return set()
