@@ -53,7 +53,7 @@ def judge(result: RunResult, summary: Summary) -> Validity:
     if not summary.planned:
         reason = Finding("nothing-measured", "error", "no request was measured", fix="run longer, or ask a higher rate")
         return Validity(False, "generator", (reason,))
-    reasons = [*_generator(result, summary)]
+    reasons = [*_generator(result)]
     invalid = [reason for reason in reasons if reason.severity == "error"]
     if invalid:
         return Validity(False, "generator", tuple(reasons))
@@ -65,7 +65,7 @@ def judge(result: RunResult, summary: Summary) -> Validity:
     return Validity(True, "none", tuple(reasons))
 
 
-def _generator(result: RunResult, summary: Summary) -> list[Finding]:
+def _generator(result: RunResult) -> list[Finding]:
     stats = result.generator
     found = []
     lag = result.samples.distribution("lag").at(0.99) or 0.0
@@ -91,35 +91,19 @@ def _generator(result: RunResult, summary: Summary) -> list[Finding]:
             )
         )
     elif stats.cpu_share > CPU_SHARE:
-        found.append(
-            Finding(
-                "generator-cpu",
-                "warning",
-                f"the generator used {stats.cpu_share:.0%} of a core; a higher rate needs --processes",
-            )
-        )
-    for limited, kind, code, what, fix in (
-        (
-            stats.fd_limited,
-            ErrorKind.FD_LIMIT,
-            "fd-limit",
-            f"file descriptors (limit {stats.fds_limit})",
-            "raise it with ulimit -n",
-        ),
-        (
-            stats.port_limited,
-            ErrorKind.PORT_EXHAUSTION,
-            "port-exhaustion",
-            "local ports",
-            "keep connections alive, or use fewer",
-        ),
+        message = f"the generator used {stats.cpu_share:.0%} of a core; a higher rate needs --processes"
+        found.append(Finding("generator-cpu", "warning", message))
+    descriptors = f"file descriptors (limit {stats.fds_limit})"
+    for limited, kind, what, fix in (
+        (stats.fd_limited, ErrorKind.FD_LIMIT, descriptors, "raise the limit with ulimit -n"),
+        (stats.port_limited, ErrorKind.PORT_EXHAUSTION, "local ports", "keep connections alive, or use fewer"),
     ):
         if limited:
             failed = result.errors.get(kind, 0)
             waited = stats.capped_s > CAPPED_SHARE * stats.wall_s
             found.append(
                 Finding(
-                    code,
+                    kind.label.replace("_", "-"),
                     "error" if failed or waited else "warning",
                     f"the generator ran out of {what} at {stats.connections_peak} connections"
                     + (f"; {failed:,} requests failed for that" if failed else ""),
@@ -159,8 +143,8 @@ def _capped(result: RunResult) -> Finding | None:
     return Finding(
         "connection-cap",
         "error",
-        f"all {stats.connections_cap} connections were busy for {stats.capped_s:.1f} s while the server answered as fast "
-        f"as ever ({slow / MS:.1f} ms): the cap was the limit",
+        f"all {stats.connections_cap} connections were busy for {stats.capped_s:.1f} s while the server answered as "
+        f"fast as ever ({slow / MS:.1f} ms): the cap was the limit",
         fix=f"use --connections {_more_connections(result, slow)}",
     )
 
