@@ -80,10 +80,8 @@ def compile_check(check: Check) -> Callable[[Document], str | None]:
         pattern = re.compile(check.matches)
         fault = f"nothing in the body matches {check.matches!r}"
         tests.append(lambda document: None if pattern.search(document.text) else fault)
-    for written in check.has:
-        tests.append(_path_test(written))
-    for written, expected in check.json:
-        tests.append(_value_test(written, expected))
+    tests += [_path_test(written) for written in check.has]
+    tests += [_value_test(written, expected) for written, expected in check.json]
 
     def judge(document: Document) -> str | None:
         for test in tests:

@@ -25,7 +25,7 @@ class _Stop(Exception):  # noqa: N818 - caught in this module
     pass
 
 
-def parse_yaml(text: str, problems: Problems) -> Node | None:
+def parse_yaml(text: str, problems: Problems, max_nodes: int = MAX_NODES) -> Node | None:
     """Return the tree of a YAML document, None when it cannot be one.
 
     Noted are faults of syntax, a second document, tags, duplicate or non-scalar keys, limits that are passed, and
@@ -37,7 +37,7 @@ def parse_yaml(text: str, problems: Problems) -> Node | None:
     try:
         # The C parser also takes what the older Python one does not, such as `?` inside a value between braces.
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        return _Composer(yaml, yaml.parse(text, Loader=loader), problems).document()
+        return _Composer(yaml, yaml.parse(text, Loader=loader), problems, max_nodes).document()
     except yaml.MarkedYAMLError as error:
         at = error.problem_mark or error.context_mark
         message = f"not valid YAML: {error.problem or error.context}"
@@ -64,8 +64,8 @@ def _mark(at: Any) -> Mark:
 
 
 class _Composer:
-    def __init__(self, yaml: Any, events: Iterator[Any], problems: Problems) -> None:
-        self.yaml, self.events, self.problems = yaml, events, problems
+    def __init__(self, yaml: Any, events: Iterator[Any], problems: Problems, max_nodes: int) -> None:
+        self.yaml, self.events, self.problems, self.max_nodes = yaml, events, problems, max_nodes
         self.anchors: dict[str, tuple[Node, int]] = {}
         self.count = 0
 
@@ -87,8 +87,8 @@ class _Composer:
 
     def spend(self, nodes: int, event: Any) -> None:
         self.count += nodes
-        if self.count > MAX_NODES:
-            self.stop("yaml-too-large", f"more than {MAX_NODES} values, aliases followed", event, "Use feed files.")
+        if self.count > self.max_nodes:
+            self.stop("yaml-too-large", f"more than {self.max_nodes} values, aliases followed", event)
 
     def node(self, event: Any, depth: int) -> Node:
         if depth > MAX_DEPTH:

@@ -110,8 +110,8 @@ class Compiler:
 
     def request(self, request: Request, headers: tuple[tuple[str, Template], ...]) -> Piece:
         """Return the message with these headers: bytes where it never changes, else the function that writes it."""
-        parts = self.body(request)
-        head = _writer(self.head(request, headers, has_body=parts is not None))
+        parts = self._body(request)
+        head = _writer(self._head(request, headers, has_body=parts is not None))
         if parts is None:
             return _writer([head, b"\r\n"])
         body = _writer(parts)
@@ -125,9 +125,9 @@ class Compiler:
 
         return write
 
-    def head(self, request: Request, headers: tuple[tuple[str, Template], ...], *, has_body: bool) -> list[Piece]:
+    def _head(self, request: Request, headers: tuple[tuple[str, Template], ...], *, has_body: bool) -> list[Piece]:
         sent = {name.lower() for name, _ in headers}
-        pieces = self.pieces(request.path, _path_text, _path_raw)
+        pieces = self._pieces(request.path, _path_text, _path_raw)
         pieces = [f"{request.method} {self.base_path}".encode(), *pieces]
         mark = b"&" if any(isinstance(part, str) and "?" in part for part in request.path.parts) else b"?"
         for name, value in request.query:
@@ -135,7 +135,7 @@ class Compiler:
                 mark,
                 quote(name, safe="").encode(),
                 b"=",
-                *self.pieces(value, _quoted, _quoted, literal=_quoted),
+                *self._pieces(value, _quoted, _quoted, literal=_quoted),
             ]
             mark = b"&"
         pieces.append(b" HTTP/1.1\r\n")
@@ -148,39 +148,39 @@ class Compiler:
                 pieces.append(f"{name}: {fixed}\r\n".encode())
         for name, value in headers:
             if name.lower() not in ("content-length", "transfer-encoding", "connection"):
-                pieces += [f"{name}: ".encode(), *self.pieces(value, _header_text, _header_text), b"\r\n"]
+                pieces += [f"{name}: ".encode(), *self._pieces(value, _header_text, _header_text), b"\r\n"]
         return pieces
 
-    def body(self, request: Request) -> list[Piece] | None:
+    def _body(self, request: Request) -> list[Piece] | None:
         if request.body is None:
             return [] if request.method in ("POST", "PUT", "PATCH") else None
         if request.body.kind == "text":
-            return self.pieces(request.body.content, _text, _text)
+            return self._pieces(request.body.content, _text, _text)
         if request.body.kind == "json":
-            return self.json(request.body.content)
+            return self._json(request.body.content)
         pieces: list[Piece] = []
         for name, value in request.body.content:
             pieces += [b"&" if pieces else b"", quote_plus(name).encode(), b"="]
-            pieces += self.pieces(value, _plus_quoted, _plus_quoted, literal=_plus_quoted)
+            pieces += self._pieces(value, _plus_quoted, _plus_quoted, literal=_plus_quoted)
         return pieces
 
-    def json(self, value: Any) -> list[Piece]:
+    def _json(self, value: Any) -> list[Piece]:
         if isinstance(value, Template):
             if value.single:
-                return [self.expression(value.single, _json_value)]
-            return [b'"', *self.pieces(value, _json_text, _json_text, literal=_json_text), b'"']
+                return [self._expression(value.single, _json_value)]
+            return [b'"', *self._pieces(value, _json_text, _json_text, literal=_json_text), b'"']
         pieces: list[Piece] = []
         if isinstance(value, dict):
             for key, item in value.items():
-                pieces += [b"," if pieces else b"{", json.dumps(key).encode(), b":", *self.json(item)]
+                pieces += [b"," if pieces else b"{", json.dumps(key).encode(), b":", *self._json(item)]
             return [*pieces, b"}"] if pieces else [b"{}"]
         if isinstance(value, list):
             for item in value:
-                pieces += [b"," if pieces else b"[", *self.json(item)]
+                pieces += [b"," if pieces else b"[", *self._json(item)]
             return [*pieces, b"]"] if pieces else [b"[]"]
         return [json.dumps(value).encode()]
 
-    def pieces(
+    def _pieces(
         self,
         template: Template,
         encode: Callable[[Any], bytes],
@@ -191,26 +191,26 @@ class Compiler:
         found: list[Piece] = []
         for part in template.parts:
             if isinstance(part, Expression):
-                found.append(self.expression(part, encode_raw if part.filter == "raw" else encode))
+                found.append(self._expression(part, encode_raw if part.filter == "raw" else encode))
             else:
                 found.append(fixed(part.value if isinstance(part, Env) else part))
         return found
 
-    def expression(self, expression: Expression, encode: Callable[[Any], bytes]) -> Piece:
-        name = expression.variable
+    def _expression(self, expression: Expression, encode: Callable[[Any], bytes]) -> Piece:
+        name = expression.name
         if name in self.fixed and not expression.is_call:
             return encode(_filtered(expression.filter, self.fixed[name]))
-        if name in self.constants and self.constants[name].is_static:
+        if name in self.constants and self.constants[name].is_static and not expression.is_call:
             return encode(_filtered(expression.filter, self.constants[name].static()))
-        value = self.evaluator(expression)
+        value = self._evaluator(expression)
         return lambda draw: encode(_filtered(expression.filter, value(draw)))
 
-    def evaluator(self, expression: Expression) -> Callable[[Draw], Any]:
+    def _evaluator(self, expression: Expression) -> Callable[[Draw], Any]:
         if expression.is_call:
             return _function(expression)
         name = expression.name
         if name in self.constants:
-            write = _writer(self.pieces(self.constants[name], _text, _text))
+            write = _writer(self._pieces(self.constants[name], _text, _text))
             return lambda draw: (write if isinstance(write, bytes) else write(draw)).decode()
         feed, _, column = name.partition(".")
         if column:
