@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Literal, cast
 from urllib.parse import urlsplit
 
 from senior_backend.console.errors import InputError, RefusedError, UnavailableError
-from senior_backend.load.model import Stage, Target, TLSOptions
+from senior_backend.load.model import ErrorKind, Stage, Target, TLSOptions
+from senior_backend.load.sockets import Unreachable, reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -159,22 +160,23 @@ def _answers(address: str, port: int) -> bool:
     return False
 
 
-def require_reachable(to: Destination) -> None:
-    """Open one connection and close it.
+def require_reachable(to: Destination, timeout_s: float = 5.0) -> None:
+    """Open one connection, with TLS where the URL says so, and close it.
 
     Raises:
-        UnavailableError: nothing listens there, or it does not accept within 3 seconds.
+        UnavailableError: nothing listens there, it does not accept in time, or its certificate is not valid.
     """
     try:
-        socket.create_connection((to.target.host, to.target.port), timeout=3).close()
-    except OSError as error:
-        timed_out = isinstance(error, TimeoutError)
+        reach(to.target, timeout_s)
+    except Unreachable as error:
+        hints = {
+            ErrorKind.TLS: "Name the authority with --ca-file, or for a test certificate of your own add --insecure.",
+        }
         raise UnavailableError(
-            f"no connection to {to.url} ({to.target.host} port {to.target.port}): "
-            f"{'no answer within 3 s' if timed_out else error.strerror or error}",
-            code="connect_timeout" if timed_out else "refused",
+            f"no connection to {to.url}: {error.message}",
+            code=error.kind.label.replace("_", "-"),
             where=to.url,
-            hint="Start the service, or name where it is with --base-url or BASE_URL.",
+            hint=hints.get(error.kind, "Start the service, or name where it is with --base-url or BASE_URL."),
         ) from error
 
 

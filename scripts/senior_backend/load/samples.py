@@ -106,6 +106,8 @@ class Folded:
     """Response time by second of the run."""
     failed_seconds: dict[int, int] = field(default_factory=dict)
     failed_requests: dict[int, int] = field(default_factory=dict)
+    errors: dict[int, int] = field(default_factory=dict)
+    statuses: dict[int, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -197,6 +199,8 @@ def merge_folded(into: Folded, other: Folded) -> Folded:
     for counts, others in (
         (into.failed_seconds, other.failed_seconds),
         (into.failed_requests, other.failed_requests),
+        (into.errors, other.errors),
+        (into.statuses, other.statuses),
     ):
         for key, count in others.items():
             counts[key] = counts.get(key, 0) + count

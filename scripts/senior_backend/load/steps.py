@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from senior_backend.console.errors import UnavailableError
 from senior_backend.load import checks, flow
-from senior_backend.load.exchange import ExchangeError, exchange
+from senior_backend.load.single import ExchangeError, exchange
 from senior_backend.load.render import Compiler, Draw, Values
 
 if TYPE_CHECKING:
