@@ -241,8 +241,8 @@ class _Maker:
         wanted = operation.get("security", self.document.get("security")) or []
         if not wanted or {} in wanted or self.options.has_authorization:
             return []
-        schemes = (self.document.get("components") or {}).get("securitySchemes")
-        schemes = schemes or self.document.get("securityDefinitions") or {}
+        components: Mapping[str, Any] = self.document.get("components") or {}
+        schemes: Mapping[str, Any] = components.get("securitySchemes") or self.document.get("securityDefinitions") or {}
         for name in wanted[0]:
             scheme: Mapping[str, Any] = self.resolve(schemes.get(name)) or {}
             key = scheme.get("type") == "apiKey"

@@ -8,6 +8,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
+from senior_backend.console.errors import UnavailableError
 from senior_backend.load.model import Response
 from senior_backend.load.sockets import Unreachable, describe, tls_context
 
@@ -60,3 +61,19 @@ def exchange(target: Target, payload: bytes, timeout_s: float, method: str = "GE
 def _hang_up(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
+
+
+def get(target: Target, authority: str, path: str, timeout_s: float) -> Response:
+    """Fetch a path with GET.
+
+    Raises:
+        UnavailableError: no whole response came.
+    """
+    lines = [f"GET {path} HTTP/1.1", f"Host: {authority}", "User-Agent: senior-backend-load-test", "Accept: */*"]
+    payload = "\r\n".join([*lines, "Connection: close", "", ""]).encode()
+    try:
+        return exchange(target, payload, timeout_s)
+    except ExchangeError as error:
+        raise UnavailableError(
+            f"no answer from {authority}{path}: {error}", code="no-answer", where=path, hint="Check that it is served."
+        ) from error

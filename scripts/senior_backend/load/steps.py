@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from senior_backend.console.errors import UnavailableError
 from senior_backend.load import checks, flow
-from senior_backend.load.single import ExchangeError, exchange
 from senior_backend.load.render import Compiler, Draw, Values
+from senior_backend.load.single import ExchangeError, exchange
 
 if TYPE_CHECKING:
     from senior_backend.load.model import Response

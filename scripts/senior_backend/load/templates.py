@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 ENV = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _TOKEN = re.compile(r"\$\$\{|\$\{|\{\{")
+_RUN_TIME_TOKEN = re.compile(r"\{\{")
 _EXPRESSION = re.compile(
     r"""\s*(?:(?P<literal>"[^"]*"|'[^']*')
         |(?P<name>[A-Za-z_][\w]*(?:\.[\w -]*\w)?)\s*(?P<call>\((?P<arguments>[^()]*)\))?)
@@ -116,8 +117,8 @@ def literal(text: str) -> Template:
     return Template((text,) if text else ())
 
 
-def parse(text: str, environment: Mapping[str, str]) -> Template:
-    """Return the parts of `text`.
+def parse(text: str, environment: Mapping[str, str] | None) -> Template:
+    """Return the parts of `text`; without an environment only `{{ }}` is a placeholder.
 
     Raises:
         TemplateError: an unset variable without a default, a placeholder left open, or one that cannot be read.
@@ -131,14 +132,15 @@ def parse(text: str, environment: Mapping[str, str]) -> Template:
     return Template(tuple(parts))
 
 
-def _split(text: str, environment: Mapping[str, str]) -> Iterator[Part]:
+def _split(text: str, environment: Mapping[str, str] | None) -> Iterator[Part]:
     at = 0
-    while token := _TOKEN.search(text, at):
+    tokens = _TOKEN if environment is not None else _RUN_TIME_TOKEN
+    while token := tokens.search(text, at):
         yield text[at : token.start()]
         if token[0] == "$${":
             yield "${"
             at = token.end()
-        elif token[0] == "${":
+        elif token[0] == "${" and environment is not None:
             at, part = _environment_part(text, token.start(), environment)
             yield part
         else:
