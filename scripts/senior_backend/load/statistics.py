@@ -1,0 +1,352 @@
+"""What a run measured, in the numbers that reports and verdicts need; nothing here is told without enough samples."""
+
+from __future__ import annotations
+
+import math
+import random
+from bisect import bisect_right
+from collections import Counter
+from dataclasses import dataclass
+from itertools import compress
+from typing import TYPE_CHECKING
+
+from senior_backend.load.arrivals import expected_between
+from senior_backend.load.histogram import Histogram, bucket_middle
+from senior_backend.load.model import NANOSECONDS, ErrorExample, ErrorKind
+from senior_backend.load.samples import COLUMNS, Column, Distribution, needed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from senior_backend.load.model import RunResult
+    from senior_backend.load.samples import Samples
+
+PERCENTILES = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999)
+MS = 1e6
+"""Nanoseconds in a millisecond."""
+HEAT_COLUMNS = 120
+CURVE_POINTS = 120
+
+
+def percentile_name(share: float) -> str:
+    """Return `p99.9` for 0.999."""
+    return f"p{share * 100:.6f}".rstrip("0").rstrip(".")
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """A distribution in milliseconds. `at` has None where there are not enough samples for the percentile."""
+
+    count: int
+    mean_ms: float | None
+    least_ms: float | None
+    greatest_ms: float | None
+    at: Mapping[float, float | None]
+    exact: bool
+
+    @classmethod
+    def of(cls, distribution: Distribution) -> Latency:
+        """Return the figures of a distribution."""
+        return cls(
+            distribution.count,
+            _ms(distribution.mean),
+            _ms(distribution.least),
+            _ms(distribution.greatest),
+            {share: _ms(distribution.guarded(share)) for share in PERCENTILES},
+            distribution.exact,
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """Return a flat object: `count`, `mean_ms`, `min_ms`, `p50_ms` ... `max_ms`, and what is not known and why."""
+        known: dict[str, object] = {
+            "count": self.count,
+            "mean_ms": _rounded(self.mean_ms),
+            "min_ms": _rounded(self.least_ms),
+        }
+        known |= {f"{percentile_name(share)}_ms": _rounded(value) for share, value in self.at.items()}
+        known["max_ms"] = _rounded(self.greatest_ms)
+        known["exact"] = self.exact
+        short = {percentile_name(share): needed(share) for share, value in self.at.items() if value is None}
+        return known | ({"not_enough_data": short} if short else {})
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSummary:
+    """One request of the workload."""
+
+    name: str
+    count: int
+    failed: int
+    response: Latency
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """Requests whose intended start lies in one second of the run. `asked` is what the plan expects."""
+
+    second: int
+    asked: float
+    sent: int
+    answered: int
+    """Responses that were complete in this second, whenever their request was due."""
+    failed: int
+    p50_ms: float | None
+    p90_ms: float | None
+    p99_ms: float | None
+    max_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeatMap:
+    """Counts of response times by time and size: `counts[column][row]`, rows between `edges_ms`."""
+
+    start_s: float
+    column_s: float
+    edges_ms: tuple[float, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorSummary:
+    """One class of errors."""
+
+    kind: ErrorKind
+    count: int
+    example: ErrorExample | None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A run in figures. Response time is the headline; the other columns say what it is made of."""
+
+    planned: int
+    succeeded: int
+    failed: int
+    asked_rate: float
+    """Requests that fell due, per second."""
+    achieved_rate: float
+    """Complete responses inside the measured time, per second."""
+    measured_s: float
+    columns: Mapping[Column, Latency]
+    connect: Latency
+    handshake: Latency
+    requests: tuple[RequestSummary, ...]
+    timeline: tuple[Second, ...]
+    heat: HeatMap
+    curve: tuple[tuple[float, float], ...]
+    """Response time at many percentiles: (share, ms), up to where the samples end."""
+    errors: tuple[ErrorSummary, ...]
+
+    @property
+    def response(self) -> Latency:
+        """Return intended start to last byte."""
+        return self.columns["response"]
+
+    @property
+    def error_share(self) -> float:
+        """Return failed requests as a share of all, 0 to 1."""
+        return self.failed / self.planned if self.planned else 0.0
+
+
+def summarize(result: RunResult) -> Summary:
+    """Return the figures of a run."""
+    samples = result.samples
+    distributions = {column: samples.distribution(column) for column in COLUMNS}
+    measured = max(result.measured_s, 1e-9)
+    timeline = _timeline(result)
+    return Summary(
+        planned=len(samples),
+        succeeded=len(samples) - result.failed,
+        failed=result.failed,
+        asked_rate=len(samples) / measured,
+        achieved_rate=answered_before(result, min(result.elapsed_s, result.plan.duration_s)) / measured,
+        measured_s=measured,
+        columns={column: Latency.of(distribution) for column, distribution in distributions.items()},
+        connect=Latency.of(Distribution(samples.connects)),
+        handshake=Latency.of(Distribution(samples.handshakes)),
+        requests=_by_request(result),
+        timeline=timeline,
+        heat=heat_map(samples),
+        curve=curve(distributions["response"]),
+        errors=tuple(
+            ErrorSummary(kind, count, result.examples.get(kind))
+            for kind, count in sorted(result.errors.items(), key=lambda item: -item[1])
+        ),
+    )
+
+
+def answered_before(result: RunResult, end_s: float) -> int:
+    """Return how many complete responses came before a time of the run; folded requests all count."""
+    samples = result.samples
+    end = end_s * NANOSECONDS
+    exact = sum(
+        1
+        for intended, response, status in zip(samples.intended, samples.response, samples.status, strict=True)
+        if status and intended + response <= end
+    )
+    return exact + (samples.folded.total if samples.folded else 0)
+
+
+def _by_request(result: RunResult) -> tuple[RequestSummary, ...]:
+    samples = result.samples
+    folded = samples.folded
+    failures = Counter(compress(samples.request, samples.error))
+    rows = []
+    for index, name in enumerate(result.names):
+        distribution = samples.distribution("response", index)
+        failed = failures[index]
+        failed += folded.failed_requests.get(index, 0) if folded else 0
+        rows.append(RequestSummary(name, distribution.count, failed, Latency.of(distribution)))
+    return tuple(rows)
+
+
+def _timeline(result: RunResult) -> tuple[Second, ...]:
+    samples = result.samples
+    failed: dict[int, int] = dict(samples.folded.failed_seconds) if samples.folded else {}
+    answered: dict[int, int] = {}
+    for intended, response, status, error in zip(
+        samples.intended, samples.response, samples.status, samples.error, strict=True
+    ):
+        if error:
+            second = intended // NANOSECONDS
+            failed[second] = failed.get(second, 0) + 1
+        if status:
+            second = (intended + response) // NANOSECONDS
+            answered[second] = answered.get(second, 0) + 1
+    seconds = samples.by_second()
+    rows = []
+    for second in range(int(result.plan.warmup_s), max([*seconds, *answered], default=-1) + 1):
+        distribution = seconds.get(second, Distribution(()))
+        asked = 0.0 if result.plan.arrivals == "closed" else expected_between(result.plan.stages, second, second + 1)
+        rows.append(
+            Second(
+                second,
+                asked,
+                distribution.count,
+                answered.get(second, 0),
+                failed.get(second, 0),
+                *(_ms(distribution.at(share)) for share in (0.5, 0.9, 0.99, 1.0)),
+            )
+        )
+    return tuple(rows)
+
+
+def heat_map(samples: Samples) -> HeatMap:
+    """Return response times by time and size, in at most 120 columns and rows of 1, 2, 5 steps."""
+    seconds = {second: distribution.histogram() for second, distribution in samples.by_second().items()}
+    whole = [histogram for histogram in seconds.values() if histogram.total]
+    if not whole:
+        return HeatMap(0.0, 1.0, (), ())
+    least = max(1_000, min(histogram.least or 1_000 for histogram in whole))
+    greatest = max(histogram.greatest or 0 for histogram in whole)
+    edges = _steps(least, max(greatest, least))
+    start = min(seconds)
+    span = max(seconds) - start + 1
+    per_column = max(1, math.ceil(span / HEAT_COLUMNS))
+    counts = [[0] * (len(edges) - 1) for _ in range(math.ceil(span / per_column))]
+    for second, histogram in seconds.items():
+        column = counts[(second - start) // per_column]
+        for bucket, count in histogram.counts.items():
+            row = bisect_right(edges, bucket_middle(bucket)) - 1
+            column[min(max(row, 0), len(edges) - 2)] += count
+    return HeatMap(start, per_column, tuple(edge / MS for edge in edges), tuple(map(tuple, counts)))
+
+
+def _steps(least: float, greatest: float) -> list[float]:
+    """Return 1-2-5 steps of nanoseconds that cover a range."""
+    edges = []
+    power = 10.0 ** math.floor(math.log10(least))
+    while True:
+        for factor in (1, 2, 5):
+            edges.append(power * factor)
+            if edges[-1] > greatest:
+                first = max(0, bisect_right(edges, least) - 1)
+                return edges[first:]
+        power *= 10
+
+
+def curve(distribution: Distribution) -> tuple[tuple[float, float], ...]:
+    """Return the percentile curve: dense towards the end, and no further than the samples carry."""
+    if not distribution.count:
+        return ()
+    nines = math.log10(max(distribution.count, 2))
+    shares = [1 - 10 ** (-nines * step / CURVE_POINTS) for step in range(CURVE_POINTS + 1)]
+    return tuple((share, (distribution.at(share) or 0.0) / MS) for share in shares)
+
+
+def backlog_growth(result: RunResult, start_s: float, end_s: float) -> float:
+    """Return by how many requests per second the backlog (due and unanswered) grew, by least squares."""
+    points = [
+        (at / NANOSECONDS, backlog)
+        for at, backlog in zip(result.gauges.at_ns, result.gauges.backlog, strict=True)
+        if start_s * NANOSECONDS <= at <= end_s * NANOSECONDS
+    ]
+    return slope(points)
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """Return the least-squares slope; 0 for fewer than three points."""
+    if len(points) < 3:
+        return 0.0
+    mean_x = sum(x for x, _ in points) / len(points)
+    mean_y = sum(y for _, y in points) / len(points)
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else 0.0
+
+
+def blocks(samples: Samples, start_s: float, end_s: float, seconds: float) -> list[list[int]]:
+    """Return response times grouped by blocks of time of the intended start; the exact rows only."""
+    number = max(1, round((end_s - start_s) / seconds))
+    width = (end_s - start_s) * NANOSECONDS / number
+    groups: list[list[int]] = [[] for _ in range(number)]
+    for intended, response in zip(samples.intended, samples.response, strict=True):
+        groups[min(number - 1, max(0, int((intended - start_s * NANOSECONDS) / width)))].append(response)
+    return groups
+
+
+def bootstrap(
+    groups: Sequence[Histogram], statistic: Callable[[Histogram], float], *, rounds: int, seed: int
+) -> list[float]:
+    """Return the statistic of resampled runs, sorted: whole time blocks are drawn with replacement.
+
+    Requests near each other in time are alike (queues, pauses), so single requests may not be resampled: intervals
+    from that are far too narrow.
+    """
+    draw = random.Random(seed)  # noqa: S311 - a simulation
+    filled = [group for group in groups if group.total]
+    values = []
+    for _ in range(rounds):
+        mixed = Histogram()
+        for group in draw.choices(filled, k=len(filled)):
+            mixed.merge(group)
+        values.append(statistic(mixed))
+    return sorted(values)
+
+
+def histogram_quantile(histogram: Histogram, share: float) -> float:
+    """Return a quantile of a histogram in nanoseconds."""
+    return histogram.value_at(max(0, math.ceil(share * histogram.total - 1e-9) - 1))
+
+
+def binomial_tail(trials: int, successes: int, chance: float) -> float:
+    """Return the probability of at least that many successes."""
+    if successes <= 0:
+        return 1.0
+    below = 0.0
+    for number in range(successes):
+        below += math.exp(
+            math.lgamma(trials + 1)
+            - math.lgamma(number + 1)
+            - math.lgamma(trials - number + 1)
+            + number * math.log(chance)
+            + (trials - number) * math.log1p(-chance)
+        )
+    return max(0.0, 1.0 - below)
+
+
+def _ms(nanoseconds: float | None) -> float | None:
+    return None if nanoseconds is None else nanoseconds / MS
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
