@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,18 @@ _EXAMPLES = """\
   load_test.py --openapi http://127.0.0.1:8000/openapi.json --dry-run
   load_test.py --endpoint /api/users --save before.json      (after the change: --baseline before.json)
 """
+
+
+class _PrintSchema(argparse.Action):
+    """Prints the schema and nothing else, so that it can be sent into a file."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:  # noqa: A002 - argparse
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print the schema and end."""
+        sys.stdout.write((Path(__file__).parent / "scenario.schema.json").read_text(encoding="utf-8"))
+        parser.exit()
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -63,7 +76,7 @@ def _add_requests(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--header", action="append", default=[], metavar="'NAME: VALUE'", help="may be repeated")
     group.add_argument("--body", metavar="TEXT|@FILE", help="request body; JSON is sent as application/json")
     group.add_argument("--expect-status", metavar="LIST", help="statuses that are right, such as 200,404 or 2xx")
-    group.add_argument("--schema", action="store_true", help="print the JSON Schema of scenario files and end")
+    group.add_argument("--schema", action=_PrintSchema, help="print the JSON Schema of scenario files and end")
     group.add_argument("--dry-run", action="store_true", help="show what would be sent, and send nothing")
 
 

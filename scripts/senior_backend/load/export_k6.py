@@ -146,7 +146,7 @@ def _request(scenario: Scenario, request: Request, known: set[str] | None, repea
     for name, value in request.query:
         path += f" + {js(mark)} + encode({js(name)}) + '=' + encode({code.text(value, 'text')})"
         mark = "&"
-    written = _Written(
+    return _Written(
         name=request.name,
         method=request.method,
         weight=request.weight,
@@ -160,7 +160,6 @@ def _request(scenario: Scenario, request: Request, known: set[str] | None, repea
         uses_once=code.used_once,
         repeat=repeat,
     )
-    return written
 
 
 class _Code:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from senior_backend.load import flow
-from senior_backend.load.templates import Env, Expression, Template, is_secret_name, literal
+from senior_backend.load.render import CONTENT_TYPES
+from senior_backend.load.templates import Env, Template, is_secret_name, literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,9 +45,9 @@ def warmup_stages(plan: Plan) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
 def whole_rates(stages: Sequence[Stage]) -> tuple[int, list[tuple[int, int, float]]]:
     """Return a unit of time in seconds in which every rate is a whole number, and (start, end, seconds) in it."""
     rates = [rate for stage in stages for rate in (stage.start_rate, stage.end_rate)]
-    unit = next(
-        (unit for unit in (1, 10, 60, 100) if all(abs(rate * unit - round(rate * unit)) < 1e-6 for rate in rates)), 100
-    )
+    units = (1, 10, 60)
+    exact = (unit for unit in units if all(abs(rate * unit - round(rate * unit)) < 1e-6 for rate in rates))
+    unit = next(exact, 100)
     return unit, [(round(stage.start_rate * unit), round(stage.end_rate * unit), stage.seconds) for stage in stages]
 
 
@@ -82,13 +83,8 @@ def without_secrets(scenario: Scenario) -> tuple[Scenario, tuple[str, ...]]:
 def effective_headers(scenario: Scenario, request: Request, has_body: bool) -> list[tuple[str, Template]]:
     """Return the headers that the request is sent with, the content type of its body included."""
     headers = list(request.headers + flow.common_headers(scenario, request))
-    kinds = {
-        "json": "application/json",
-        "form": "application/x-www-form-urlencoded",
-        "text": "text/plain; charset=utf-8",
-    }
     if has_body and request.body and "content-type" not in {name.lower() for name, _ in headers}:
-        headers.append(("Content-Type", literal(kinds[request.body.kind])))
+        headers.append(("Content-Type", literal(CONTENT_TYPES[request.body.kind])))
     return headers
 
 
@@ -118,7 +114,5 @@ def joined(template: Template, of_part: Callable[[Any], str], empty: str) -> str
     words = [of_part(part) for part in template.parts]
     if not words:
         return empty
-    first_is_text = isinstance(template.parts[0], str) or (
-        len(words) == 1 and not isinstance(template.parts[0], Expression)
-    )
+    first_is_text = isinstance(template.parts[0], str) or (len(words) == 1 and isinstance(template.parts[0], Env))
     return " + ".join(words if first_is_text else [empty, *words])

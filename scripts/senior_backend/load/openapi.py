@@ -211,7 +211,8 @@ class _Maker:
                 continue
             schema = rule.get("schema") or rule
             if "content" in rule:
-                schema = next(iter(rule["content"].values()), {}).get("schema", {})
+                media: list[Mapping[str, Any]] = list(rule["content"].values())
+                schema = media[0].get("schema", {}) if media else {}
             shown = _shown(rule)
             if shown is not None:
                 values[key] = templated(shown[0])

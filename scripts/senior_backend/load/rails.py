@@ -117,7 +117,7 @@ def destination(
     if not private and host.lower() not in {name.lower().strip("[]") for name in owned}:
         public = next(address for address in addresses if not is_private(address))
         raise RefusedError(
-            f"{host} is {public}, which is neither a loopback nor a private address",
+            f"{host if host == public else f'{host} ({public})'} is neither a loopback nor a private address",
             code="not-yours",
             where=url,
             hint=f"If the service is yours and its owners agree to a load test, add --i-own {host}.",
@@ -228,14 +228,13 @@ class Watch:
         self.asked_to_stop = False
         self._seconds: deque[tuple[int, int, int]] = deque(maxlen=ERROR_WINDOW_S)
         self._completed = 0
-        self._failed = 0
 
     def __call__(self, progress: Progress) -> str | None:
         """Return why the run must end now, or None."""
-        done = progress.completed + progress.failed - self._completed - self._failed
-        self._completed, self._failed = progress.completed, progress.failed
+        done = progress.completed - self._completed
+        self._completed = progress.completed
         shed = progress.statuses_now.get(429, 0) + progress.statuses_now.get(503, 0)
-        self._seconds.append((max(done, progress.failed_now), progress.failed_now, shed))
+        self._seconds.append((done, progress.failed_now, shed))
         if progress.retry_after_s is not None:
             self.retry_after_s = max(self.retry_after_s or 0.0, progress.retry_after_s)
         return self._surge() or self._errors()

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from senior_backend.load.scenario import Request, Scenario
 
 USER_AGENT = "senior-backend-load-test"
+CONTENT_TYPES = {
+    "json": "application/json",
+    "form": "application/x-www-form-urlencoded",
+    "text": "text/plain; charset=utf-8",
+}
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 _RAW_IN_PATH = "/%:@!$&'()*+,;=~?[]"
 
@@ -141,8 +146,7 @@ class Compiler:
         pieces.append(b" HTTP/1.1\r\n")
         defaults = [("Host", self.authority), ("User-Agent", USER_AGENT), ("Accept", "*/*")]
         if has_body and request.body:
-            kinds = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
-            defaults.append(("Content-Type", kinds.get(request.body.kind, "text/plain; charset=utf-8")))
+            defaults.append(("Content-Type", CONTENT_TYPES[request.body.kind]))
         for name, fixed in defaults:
             if name.lower() not in sent:
                 pieces.append(f"{name}: {fixed}\r\n".encode())

@@ -17,7 +17,7 @@ def render(template: str, filters: Mapping[str, Callable[[Any], str]], values: M
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=lambda name: bool(name and ".html" in name),
+        autoescape=jinja2.select_autoescape(enabled_extensions=("html.jinja",), default=False),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )

@@ -1,0 +1,181 @@
+"""One call of the load tester, from its options to its report."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from senior_backend.console import environment
+from senior_backend.console.errors import UnavailableError
+from senior_backend.console.exit_codes import ExitCode
+from senior_backend.console.files import write_atomically
+from senior_backend.console.output import colours_wanted
+from senior_backend.console.progress import Progress as Bar
+from senior_backend.console.report import Finding, Report
+from senior_backend.load import (
+    advice,
+    planning,
+    rails,
+    report_data,
+    report_text,
+    slo,
+    sources,
+    statistics,
+    validity,
+    verdict,
+)
+from senior_backend.load.model import TLSOptions
+from senior_backend.load.steps import run_steps
+from senior_backend.load.workload import build
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from senior_backend.load.model import Progress, RunResult, StaticWorkload, Workload
+    from senior_backend.load.planning import Settings
+    from senior_backend.load.rails import Destination, Watch
+    from senior_backend.load.slo import Judged
+    from senior_backend.load.sources import Source
+    from senior_backend.load.statistics import Summary
+    from senior_backend.load.validity import Validity
+
+TOOL = "load_test"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A call whose input is valid: nothing has been sent yet."""
+
+    options: argparse.Namespace
+    source: Source
+    to: Destination
+    settings: Settings
+    objectives: tuple[slo.Objective, ...]
+    notes: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A run and everything that is said about it."""
+
+    result: RunResult
+    summary: Summary
+    validity: Validity
+    judged: tuple[Judged, ...]
+    exit_code: ExitCode
+    sentence: str
+
+
+def handle(options: argparse.Namespace, variables: Mapping[str, str]) -> tuple[Report, str]:
+    """Do what the options ask for and return the report with its text body.
+
+    Raises:
+        ToolError: nothing was measured, and why.
+    """
+    if options.html or options.export:
+        environment.ensure("load", ["jinja2"])
+    call = prepare(options, variables)
+    if options.dry_run:
+        from senior_backend.load import preview
+
+        return preview.report(call)
+    rails.require_reachable(call.to)
+    return _measured(call)
+
+
+def prepare(options: argparse.Namespace, variables: Mapping[str, str], base_url: str | None = None) -> Prepared:
+    """Return the call with all its input read and checked.
+
+    Raises:
+        ToolError: something is wrong with it.
+    """
+    tls = TLSOptions(verify=not options.insecure, ca_file=options.ca_file)
+    source = sources.read(options, variables, tls)
+    to = rails.destination(base_url or source.base_url, options.i_own, tls)
+    settings = planning.settings(options, source.scenario, to)
+    names = [request.name for request in source.scenario.requests]
+    objectives = slo.parse(settings.slo, names)
+    notes = [Finding("left-out", "info", note, source.label) for note in source.scenario.notes]
+    if options.insecure and to.target.tls:
+        notes.append(Finding("certificate-not-verified", "warning", "the server's certificate is not verified", to.url))
+    return Prepared(options, source, to, settings, objectives, tuple(notes))
+
+
+def _measured(call: Prepared) -> tuple[Report, str]:
+    plan = call.settings.plan
+    values = run_steps(call.source.scenario, call.to, plan.seed, plan.timeout_s)
+    workload = build(call.source.scenario, call.to.authority, call.to.base_path, plan.seed, values)
+    watch = rails.Watch(call.settings.error_budget, surge=not call.options.through_overload)
+    result = _run(call, workload, watch)
+    judgement = judge(call, result, watch)
+    findings = [*judgement.validity.reasons, *call.notes]
+    data = report_data.run_data(judgement.result, judgement.summary, judgement.validity, judgement.judged, call.to.url)
+    _write_files(call, judgement)
+    heading = f"{call.source.label} at {call.to.url}"
+    body = report_text.run_text(
+        judgement.result,
+        judgement.summary,
+        judgement.validity,
+        judgement.judged,
+        heading,
+        colour=colours_wanted(sys.stdout),
+    )
+    report = Report(
+        TOOL,
+        judgement.exit_code,
+        judgement.sentence,
+        tuple(findings),
+        data,
+        tuple(advice.after_run(call, judgement, watch)),
+    )
+    return report, body
+
+
+def _run(call: Prepared, workload: StaticWorkload | Workload, watch: Watch) -> RunResult:
+    from senior_backend.load import engine
+    from senior_backend.load.sockets import Unreachable
+
+    plan = call.settings.plan
+    with Bar("load", plan.duration_s) as bar:
+
+        def progress(now: Progress) -> str | None:
+            bar.update(now.elapsed_s, progress_note(now))
+            return watch(now)
+
+        try:
+            return engine.run(plan, workload, progress)
+        except Unreachable as error:
+            code = error.kind.label.replace("_", "-")
+            raise UnavailableError(error.message, code=code, where=call.to.url, hint="Check the target.") from error
+
+
+def progress_note(now: Progress) -> str:
+    """Return what a progress line says beside its share."""
+    p50 = f"p50 {now.p50_ms:.1f}" if now.p50_ms is not None else "p50 -"
+    p99 = f"p99 {now.p99_ms:.1f} ms" if now.p99_ms is not None else "p99 -"
+    return f"{now.rate:.0f}/s of {now.asked_rate:.0f}/s, {p50}, {p99}, {now.failed:,} failed"
+
+
+def judge(call: Prepared, result: RunResult, watch: Watch) -> Judgement:
+    """Return what is to be said about a run."""
+    summary = statistics.summarize(result)
+    validity_ = validity.judge(result, summary)
+    judged = slo.judge(call.objectives, result, summary)
+    # A broken error budget is a failed check, not a refusal: the server was measured, and it fails.
+    broken_budget = result.stopped is not None and not watch.asked_to_stop
+    code, sentence = verdict.decide(
+        replace(result, stopped=None) if broken_budget else result, summary, validity_, judged
+    )
+    if broken_budget:
+        code = code if code in (ExitCode.ENVIRONMENT, ExitCode.INTERRUPTED) else ExitCode.FAILED
+        sentence = f"stopped after {result.elapsed_s:.1f} s, {result.stopped}; {sentence}"
+    return Judgement(result, summary, validity_, judged, code, sentence)
+
+
+def _write_files(call: Prepared, judgement: Judgement) -> None:
+    if call.options.csv:
+        from senior_backend.load import report_csv
+
+        write_atomically(call.options.csv, report_csv.seconds_csv(judgement.summary))
