@@ -31,7 +31,7 @@ from senior_backend.load.workload import build
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from senior_backend.load.model import Progress, RunResult, StaticWorkload, Workload
     from senior_backend.load.planning import Settings
@@ -81,6 +81,10 @@ def handle(options: argparse.Namespace, variables: Mapping[str, str]) -> tuple[R
         from senior_backend.load import preview
 
         return preview.report(call)
+    if options.export:
+        from senior_backend.load import exporting
+
+        return exporting.report(call)
     rails.require_reachable(call.to)
     return _measured(call)
 
@@ -112,7 +116,7 @@ def _measured(call: Prepared) -> tuple[Report, str]:
     judgement = judge(call, result, watch)
     findings = [*judgement.validity.reasons, *call.notes]
     data = report_data.run_data(judgement.result, judgement.summary, judgement.validity, judgement.judged, call.to.url)
-    _write_files(call, judgement)
+    _write_files(call, judgement, findings)
     heading = f"{call.source.label} at {call.to.url}"
     body = report_text.run_text(
         judgement.result,
@@ -162,6 +166,9 @@ def judge(call: Prepared, result: RunResult, watch: Watch) -> Judgement:
     """Return what is to be said about a run."""
     summary = statistics.summarize(result)
     validity_ = validity.judge(result, summary)
+    if result.stopped and not summary.planned:
+        # Stopped in its warm-up: that says enough, and nothing about the generator.
+        validity_ = replace(validity_, limit="server", reasons=())
     judged = slo.judge(call.objectives, result, summary)
     # A broken error budget is a failed check, not a refusal: the server was measured, and it fails.
     broken_budget = result.stopped is not None and not watch.asked_to_stop
@@ -174,8 +181,19 @@ def judge(call: Prepared, result: RunResult, watch: Watch) -> Judgement:
     return Judgement(result, summary, validity_, judged, code, sentence)
 
 
-def _write_files(call: Prepared, judgement: Judgement) -> None:
+def _write_files(call: Prepared, judgement: Judgement, findings: Sequence[Finding]) -> None:
     if call.options.csv:
         from senior_backend.load import report_csv
 
         write_atomically(call.options.csv, report_csv.seconds_csv(judgement.summary))
+    if call.options.html:
+        from senior_backend.load import report_html
+
+        shown = report_html.Page(
+            title=f"{call.source.label} at {call.to.url}",
+            exit_code=judgement.exit_code,
+            sentence=judgement.sentence,
+            findings=findings,
+            judged=judgement.judged,
+        )
+        write_atomically(call.options.html, report_html.page(shown, judgement.result, judgement.summary))

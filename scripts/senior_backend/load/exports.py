@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from senior_backend.load.slo import Objective
 
 
+_SCHEMES = ("", "bearer", "basic", "token")
+
+
 @dataclass(frozen=True, slots=True)
 class Export:
     """What to export: a scenario, where it goes, how much, and what must hold."""
@@ -64,7 +67,7 @@ def without_secrets(scenario: Scenario) -> tuple[Scenario, tuple[str, ...]]:
     def clean(headers: tuple[tuple[str, Template], ...]) -> tuple[tuple[str, Template], ...]:
         kept = []
         for name, value in headers:
-            open_text = any(isinstance(part, str) and len(part) > len("Bearer ") for part in value.parts)
+            open_text = any(isinstance(part, str) and part.strip().lower() not in _SCHEMES for part in value.parts)
             if is_secret_name(name) and value.is_static and open_text:
                 variable = re.sub(r"\W", "_", name.upper())
                 named[variable] = None

@@ -32,6 +32,8 @@ _PRIVATE = tuple(
 ERROR_WINDOW_S = 5
 ERROR_LEAST = 20
 """Failed requests within the window before the error budget is looked at: a few are no pattern."""
+ERROR_SECONDS_LEAST = 3
+"""A start with errors may recover."""
 SURGE_WINDOW_S = 3
 SURGE_LEAST = 10
 SURGE_SHARE = 0.25
@@ -252,7 +254,7 @@ class Watch:
         return f"the server sheds load: {shed} of {total} answers in {len(recent)} s were 429 or 503{asked}"
 
     def _errors(self) -> str | None:
-        if self.error_budget is None:
+        if self.error_budget is None or len(self._seconds) < ERROR_SECONDS_LEAST:
             return None
         total, failed = sum(second[0] for second in self._seconds), sum(second[1] for second in self._seconds)
         if failed < ERROR_LEAST or failed <= self.error_budget * total:

@@ -9,13 +9,14 @@ from senior_backend.console.output import Colour, paint, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from senior_backend.load.model import Plan, RunResult
+    from senior_backend.load.model import ErrorExample, Plan, RunResult
     from senior_backend.load.slo import Judged
     from senior_backend.load.statistics import Latency, Summary
     from senior_backend.load.validity import Validity
 
 SHARES = (0.5, 0.9, 0.99, 0.999)
 ROWS = 12
+EXAMPLE_LENGTH = 160
 _STATE: dict[str, tuple[str, Colour]] = {
     "holds": ("holds", "green"),
     "broken": ("BROKEN", "red"),
@@ -111,18 +112,17 @@ def _requests(summary: Summary) -> str:
 
 def _failures(result: RunResult, summary: Summary) -> str:
     statuses = ", ".join(f"{status}: {count:,}" for status, count in sorted(result.statuses.items()))
-    rows = [
-        [
-            error.kind.label,
-            f"{error.count:,}",
-            f"{error.example.message[:100]} ({error.example.request}, at {error.example.at_s:.1f} s)"
-            if error.example
-            else "",
-        ]
-        for error in summary.errors
-    ]
+    rows = [[error.kind.label, f"{error.count:,}", example_text(error.example)] for error in summary.errors]
     lines = [f"statuses  {statuses}"] if statuses else []
     return "\n".join([*lines, *([table(rows, ["error", "count", "example"])] if rows else [])])
+
+
+def example_text(example: ErrorExample | None) -> str:
+    """Return one example of an error in one line."""
+    if example is None:
+        return ""
+    shown = example.message if len(example.message) <= EXAMPLE_LENGTH else example.message[:EXAMPLE_LENGTH] + "…"
+    return f"{shown} ({example.request}, at {example.at_s:.1f} s)"
 
 
 def _objectives(judged: Sequence[Judged], *, colour: bool) -> str:
