@@ -174,7 +174,7 @@ def heat_chart(heat: HeatMap) -> Chart | None:
             cells.append(Cell(x(start), upper, x(start + heat.column_s) - x(start), lower - upper, shade, title))
     return Chart(
         "Response time over time",
-        "Each column is a slice of time, each row a span of response times; the stronger the colour, the more requests.",
+        "Each column is a slice of time, each row a span of response times; stronger colour: more requests.",
         "time into the run",
         "response time",
         _time_ticks(heat.start_s, end, x),

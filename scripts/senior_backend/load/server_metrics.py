@@ -1,10 +1,12 @@
 """The server's side of a run: Prometheus metrics scraped before, during and after it, and a process's CPU and memory.
 
-A scrape never delays the load: it runs in a thread of its own, once a second, and a slow answer only thins the series.
+Scrapes run in a thread of their own, at most once a second; their text is only kept, and parsed after the run, so that
+they do not take the generator's time.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import threading
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from senior_backend.load.rails import Destination
 
 INTERVAL_S = 1.0
+MOST_SCRAPES = 120
 TIMEOUT_S = 5.0
 MAX_SERIES = 100_000
 _SAMPLE = re.compile(
@@ -96,10 +99,12 @@ class Watcher:
         self,
         metrics: tuple[Destination, str] | None,
         pid: int | None,
+        interval_s: float = INTERVAL_S,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.metrics, self.pid, self.clock = metrics, pid, clock
+        self.metrics, self.pid, self.interval_s, self.clock = metrics, pid, interval_s, clock
+        self._raw: list[tuple[float, bytes]] = []
         self.watched = Watched()
         self.started = clock()
         self._end = threading.Event()
@@ -119,7 +124,7 @@ class Watcher:
             raise UnavailableError(
                 self.watched.problem, code="metrics-unavailable", hint="Check --metrics-url and --pid."
             )
-        if self.metrics and not self.watched.points[0].values:
+        if self.metrics and not parse(self._raw[0][1].decode("utf-8", "replace")):
             raise InputError(
                 "--metrics-url has no Prometheus metrics", code="not-prometheus", hint="Usually its path is /metrics."
             )
@@ -131,9 +136,10 @@ class Watcher:
             self._end.set()
             self._thread.join(TIMEOUT_S + 1)
             self._look()
+            self.watched.points = [Point(at, parse(body.decode("utf-8", "replace"))) for at, body in self._raw]
 
     def _watch(self) -> None:
-        while not self._end.wait(INTERVAL_S):
+        while not self._end.wait(self.interval_s):
             self._look()
 
     def _look(self) -> None:
@@ -160,7 +166,7 @@ class Watcher:
         if response.status != 200:
             self._failed(f"{to.url}{path} answers with status {response.status}")
             return
-        self.watched.points.append(Point(self.clock() - self.started, parse(response.body.decode("utf-8", "replace"))))
+        self._raw.append((self.clock() - self.started, response.body))
 
     def _failed(self, problem: str) -> None:
         self.watched.failures += 1
@@ -285,7 +291,7 @@ def quantile(buckets: Mapping[float, float], share: float) -> float | None:
 def gauges(points: Sequence[Point]) -> list[dict[str, Any]]:
     """Return the gauges that tell of queueing, with their least and greatest value; those that moved first."""
     names = {name for name, _ in points[-1].values if _QUEUE.search(name)}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in sorted(names):
         if name.endswith(("_bucket", "_sum", "_count", "_total", "_created")):
             continue
@@ -294,20 +300,19 @@ def gauges(points: Sequence[Point]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: float(row["least"]) - float(row["most"]))[:10]
 
 
-def series(watched: Watched, every: Callable[[float], float] = lambda at: at) -> dict[str, list[tuple[float, float]]]:
+def series(watched: Watched) -> dict[str, list[tuple[float, float]]]:
     """Return lines over time: CPU cores and memory in MB, from the process where it was watched, else its metrics."""
     usage = watched.usage or [
         Usage(point.at_s, cpu, int(point.total("process_resident_memory_bytes") or 0))
         for point in watched.points
         if (cpu := point.total("process_cpu_seconds_total")) is not None
     ]
-    cpu = [
-        (every(after.at_s), max(0.0, after.cpu_s - before.cpu_s) / (after.at_s - before.at_s))
-        for before, after in zip(usage, usage[1:], strict=False)
+    cores = [
+        (after.at_s, max(0.0, after.cpu_s - before.cpu_s) / (after.at_s - before.at_s))
+        for before, after in itertools.pairwise(usage)
         if after.at_s > before.at_s
     ]
-    memory = [(every(sample.at_s), sample.rss_bytes / 1e6) for sample in usage if sample.rss_bytes]
-    return {"cpu_cores": cpu, "memory_mb": memory}
+    return {"cpu_cores": cores, "memory_mb": [(sample.at_s, sample.rss_bytes / 1e6) for sample in usage]}
 
 
 def _grown(first: Point, last: Point, name: str) -> float | None:
