@@ -36,7 +36,7 @@ from senior_backend.load.model import (
 from senior_backend.load.poller import READABLE, make_poller, sharpen_sleep, sleep_margin_ns
 from senior_backend.load.pool import BUSY, IDLE, Pool
 from senior_backend.load.recorder import FLUSH_ROWS, WIDTH
-from senior_backend.load.sockets import Address, resolve, tls_context
+from senior_backend.load.sockets import Address, choose, tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,12 +68,22 @@ def run(
     Every failure of a request is counted; only a name that does not resolve or an unusable certificate file raises
     `Unreachable`. Ctrl-C ends the run early with `RunResult.interrupted`; a second one is a KeyboardInterrupt.
     """
-    address = address or resolve(plan.target, plan.connect_timeout_s)[0]
+    address = address or choose(plan.target, plan.connect_timeout_s)
+    if plan.target.tls:
+        tls_context(plan.target.tls)
+    if plan.processes > 1:
+        from senior_backend.load.processes import run_in_processes
+
+        return run_in_processes(plan, workload, progress, address)
     return Loop(plan, workload, address, progress=progress).run()
 
 
 class Loop(Exchange):
-    """One run in one process. With several processes, this one takes the arrivals `part`, `part + parts`, ..."""
+    """One run in one process.
+
+    With several processes, this one takes the arrivals `part`, `part + parts`, ...; `agree_start` gets the earliest
+    clock reading at which this one can start and returns the one at which all do.
+    """
 
     def __init__(
         self,
@@ -85,11 +95,11 @@ class Loop(Exchange):
         progress: ProgressCallback | None = None,
         part: int = 0,
         parts: int = 1,
-        start_at: int = 0,
+        agree_start: Callable[[int], int] = int,
     ) -> None:
         super().__init__(plan, workload, clock=clock, part=part, parts=parts)
         self.progress = progress
-        self.start_at = start_at
+        self.agree_start = agree_start
         self.poller = make_poller()
         tls = plan.target.tls
         self.pool = Pool(
@@ -176,8 +186,7 @@ class Loop(Exchange):
 
     def _start(self) -> None:
         plan = self.plan
-        now = self.clock()
-        self.base = max(now + START_DELAY_NS, self.start_at)
+        self.base = self.agree_start(self.clock() + START_DELAY_NS)
         self.end = self.base + int(plan.duration_s * NANOSECONDS)
         self.hard_end = self.end + int(plan.grace_s * NANOSECONDS)
         self.recorder.start(self.base, plan.warmup_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import select
 import socket
@@ -155,6 +156,19 @@ def reach(target: Target, timeout_s: float) -> Address:
         else:
             return address
     raise failure or Unreachable(ErrorKind.DNS, f"{target.host}: no address")
+
+
+def choose(target: Target, timeout_s: float) -> Address:
+    """Return the address to use: the first that accepts a TCP connection, or the first where none does.
+
+    `localhost` often has an IPv6 address that nothing listens on. Raise Unreachable (dns) without any address.
+    """
+    addresses = resolve(target, timeout_s)
+    for address in addresses if len(set(addresses)) > 1 else ():
+        with contextlib.suppress(Unreachable):
+            _try(address, target, None, min(timeout_s, 1.0))
+            return address
+    return addresses[0]
 
 
 def _try(address: Address, target: Target, context: ssl.SSLContext | None, timeout_s: float) -> None:
