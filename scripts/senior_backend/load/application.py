@@ -19,6 +19,8 @@ from senior_backend.load import (
     rails,
     report_data,
     report_text,
+    server_metrics,
+    server_view,
     slo,
     sources,
     statistics,
@@ -27,15 +29,16 @@ from senior_backend.load import (
 )
 from senior_backend.load.model import TLSOptions
 from senior_backend.load.steps import run_steps
-from senior_backend.load.workload import build
+from senior_backend.load.workload import DynamicWorkload, build
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
-    from senior_backend.load.model import Progress, RunResult, StaticWorkload, Workload
+    from senior_backend.load.model import Plan, Progress, RunResult, StaticWorkload, Workload
     from senior_backend.load.planning import Settings
     from senior_backend.load.rails import Destination, Watch
+    from senior_backend.load.server_metrics import Watched
     from senior_backend.load.slo import Judged
     from senior_backend.load.sources import Source
     from senior_backend.load.statistics import Summary
@@ -95,7 +98,7 @@ def prepare(options: argparse.Namespace, variables: Mapping[str, str], base_url:
     Raises:
         ToolError: something is wrong with it.
     """
-    tls = TLSOptions(verify=not options.insecure, ca_file=options.ca_file)
+    tls = _tls(options)
     source = sources.read(options, variables, tls)
     to = rails.destination(base_url or source.base_url, options.i_own, tls)
     settings = planning.settings(options, source.scenario, to)
@@ -109,39 +112,57 @@ def prepare(options: argparse.Namespace, variables: Mapping[str, str], base_url:
 
 def _measured(call: Prepared) -> tuple[Report, str]:
     plan = call.settings.plan
+    watcher = server_view.watcher(call.options, _tls(call.options), plan.duration_s)
     values = run_steps(call.source.scenario, call.to, plan.seed, plan.timeout_s)
     workload = build(call.source.scenario, call.to.authority, call.to.base_path, plan.seed, values)
     watch = rails.Watch(call.settings.error_budget, surge=not call.options.through_overload)
-    result = _run(call, workload, watch)
+    with watcher:
+        result = run(call, plan, workload, watch)
     judgement = judge(call, result, watch)
-    findings = [*judgement.validity.reasons, *call.notes]
+    view = server_metrics.summarize(watcher.watched)
+    findings = (
+        *judgement.validity.reasons,
+        *server_view.findings(view, watcher.watched, judgement.summary),
+        *call.notes,
+        *_substituted(workload),
+    )
     data = report_data.run_data(judgement.result, judgement.summary, judgement.validity, judgement.judged, call.to.url)
-    _write_files(call, judgement, findings)
-    heading = f"{call.source.label} at {call.to.url}"
+    data["server"] = view if watcher.watched.points or watcher.watched.usage else None
     body = report_text.run_text(
         judgement.result,
         judgement.summary,
         judgement.validity,
         judgement.judged,
-        heading,
+        heading=f"{call.source.label} at {call.to.url}",
+        server=server_view.text(view, judgement.summary),
         colour=colours_wanted(sys.stdout),
     )
-    report = Report(
-        TOOL,
-        judgement.exit_code,
-        judgement.sentence,
-        tuple(findings),
-        data,
-        tuple(advice.after_run(call, judgement, watch)),
-    )
-    return report, body
+    _write_files(call, judgement, findings, watcher.watched)
+    steps = tuple(advice.after_run(call, judgement, watch))
+    return Report(TOOL, judgement.exit_code, judgement.sentence, findings, data, steps), body
 
 
-def _run(call: Prepared, workload: StaticWorkload | Workload, watch: Watch) -> RunResult:
+def _substituted(workload: StaticWorkload | Workload) -> list[Finding]:
+    count = workload.substituted if isinstance(workload, DynamicWorkload) else 0
+    if not count:
+        return []
+    message = f"{count:,} requests went to others of the scenario because no response had supplied their variable yet"
+    return [Finding("variable-not-ready", "info", message, fix="Supply it in setup, before the load.")]
+
+
+def _tls(options: argparse.Namespace) -> TLSOptions:
+    return TLSOptions(verify=not options.insecure, ca_file=options.ca_file)
+
+
+def run(call: Prepared, plan: Plan, workload: StaticWorkload | Workload, watch: Watch) -> RunResult:
+    """Carry out a plan with progress on standard error.
+
+    Raises:
+        UnavailableError: a certificate file cannot be used.
+    """
     from senior_backend.load import engine
     from senior_backend.load.sockets import Unreachable
 
-    plan = call.settings.plan
     with Bar("load", plan.duration_s) as bar:
 
         def progress(now: Progress) -> str | None:
@@ -181,7 +202,7 @@ def judge(call: Prepared, result: RunResult, watch: Watch) -> Judgement:
     return Judgement(result, summary, validity_, judged, code, sentence)
 
 
-def _write_files(call: Prepared, judgement: Judgement, findings: Sequence[Finding]) -> None:
+def _write_files(call: Prepared, judgement: Judgement, findings: Sequence[Finding], watched: Watched) -> None:
     if call.options.csv:
         from senior_backend.load import report_csv
 
@@ -189,11 +210,14 @@ def _write_files(call: Prepared, judgement: Judgement, findings: Sequence[Findin
     if call.options.html:
         from senior_backend.load import report_html
 
+        drawn, tables = server_view.page_parts(server_metrics.summarize(watched), watched)
         shown = report_html.Page(
             title=f"{call.source.label} at {call.to.url}",
             exit_code=judgement.exit_code,
             sentence=judgement.sentence,
             findings=findings,
             judged=judgement.judged,
+            more_charts=drawn,
+            more_tables=tables,
         )
         write_atomically(call.options.html, report_html.page(shown, judgement.result, judgement.summary))

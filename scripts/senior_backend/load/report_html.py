@@ -48,7 +48,8 @@ class Page:
     """Shown first: the curve of find-max, the two curves of a comparison."""
     tables: Sequence[Table] = field(default=())
     more_charts: Sequence[Chart] = ()
-    """Shown last: the server's own figures."""
+    """Shown last, as are the tables: the server's own figures."""
+    more_tables: Sequence[Table] = field(default=())
 
 
 def page(shown: Page, result: RunResult | None, summary: Summary | None) -> str:
@@ -68,6 +69,7 @@ def page(shown: Page, result: RunResult | None, summary: Summary | None) -> str:
         ]
         tiles = _tiles(summary)
         tables += _tables(result, summary)
+    tables += shown.more_tables
     drawn += shown.more_charts
     return rendering.render(
         "reports/load.html.jinja",

@@ -36,8 +36,9 @@ def run_text(
     summary: Summary,
     validity: Validity,
     judged: Sequence[Judged],
-    heading: str,
     *,
+    heading: str,
+    server: str = "",
     colour: bool,
 ) -> str:
     """Return the body of the report of one run."""
@@ -48,6 +49,7 @@ def run_text(
         parts.append(_failures(result, summary))
     if judged:
         parts.append(_objectives(judged, colour=colour))
+    parts.append(server)
     parts.append(_validity(result, validity, colour=colour))
     return "\n\n".join(part for part in parts if part)
 
