@@ -1,0 +1,71 @@
+"""Which command is worth running after a run, and why."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+from senior_backend.console.exit_codes import ExitCode
+from senior_backend.console.report import NextCommand
+from senior_backend.load.samples import needed
+
+if TYPE_CHECKING:
+    from senior_backend.load.application import Judgement, Prepared
+    from senior_backend.load.rails import Watch
+
+SECRET_OPTIONS = ("--header",)
+
+
+def command(*more: str, without: tuple[str, ...] = (), flags_without: tuple[str, ...] = ()) -> str:
+    """Return this call with options added or left out; header values are hidden, they may be secrets.
+
+    `without` names options that have a value, `flags_without` those that have none.
+    """
+    script = sys.argv[0] if sys.argv and sys.argv[0].endswith("load_test.py") else "scripts/load_test.py"
+    words = ["python3", script]
+    skip = hide = False
+    for word in sys.argv[1:]:
+        name = word.partition("=")[0]
+        if skip or word in flags_without:
+            skip = False
+        elif name in without:
+            skip = "=" not in word
+        elif hide:
+            words.append(f"{word.partition(':')[0]}: ...")
+            hide = False
+        else:
+            words.append(word)
+            hide = word in SECRET_OPTIONS
+    return shlex.join([*words, *more])
+
+
+def after_run(call: Prepared, judgement: Judgement, watch: Watch) -> list[NextCommand]:
+    """Return at most three commands that follow from a run."""
+    options, code = call.options, judgement.exit_code
+    plan, summary = judgement.result.plan, judgement.summary
+    found: list[NextCommand] = []
+    if watch.retry_after_s and judgement.result.stopped:
+        wait = f"sleep {watch.retry_after_s:g} && {command()}"
+        found.append(NextCommand(wait, "The server asked to be left alone for that long (Retry-After)."))
+    if code == ExitCode.UNDECIDED and judgement.validity.limit == "cap":
+        fix = f"{plan.connections * 4}"
+        found.append(
+            NextCommand(command("--connections", fix, without=("--connections",)), "The connection cap was the limit.")
+        )
+    elif code == ExitCode.UNDECIDED and judgement.validity.limit == "generator":
+        more = command("--processes", str(plan.processes * 2), without=("--processes",))
+        found.append(NextCommand(more, "The generator was the limit; more processes use more cores."))
+    short = [item for item in judgement.judged if item.state == "undecided" and item.objective.share]
+    if short and summary.asked_rate > 0 and not options.stages:
+        samples = max(needed(item.objective.share or 0.0) for item in short)
+        seconds = -(-samples * 11 // int(10 * summary.asked_rate + 1)) + 1
+        longer = command("--duration", f"{seconds}s", without=("--duration",))
+        found.append(NextCommand(longer, f"{short[0].objective.text} needs {samples:,} samples to be told."))
+    if code == ExitCode.OK and judgement.validity.limit == "none" and not options.find_max:
+        slo = () if options.slo else ("--slo", "p99<200ms,errors<1%")
+        most = command("--find-max", *slo, without=("--rps", "--duration", "--stages"))
+        found.append(NextCommand(most, "Find the highest rate that still meets the SLO."))
+    if code in (ExitCode.OK, ExitCode.FAILED) and not options.html and len(found) < 3:
+        found.append(NextCommand(command("--html", "load.html"), "See latency over time and the percentile curve."))
+    return found[:3]

@@ -1,0 +1,223 @@
+"""One call of the load tester, from its options to its report."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from senior_backend.console import environment
+from senior_backend.console.errors import UnavailableError
+from senior_backend.console.exit_codes import ExitCode
+from senior_backend.console.files import write_atomically
+from senior_backend.console.output import colours_wanted
+from senior_backend.console.progress import Progress as Bar
+from senior_backend.console.report import Finding, Report
+from senior_backend.load import (
+    advice,
+    planning,
+    rails,
+    report_data,
+    report_text,
+    server_metrics,
+    server_view,
+    slo,
+    sources,
+    statistics,
+    validity,
+    verdict,
+)
+from senior_backend.load.model import TLSOptions
+from senior_backend.load.steps import run_steps
+from senior_backend.load.workload import DynamicWorkload, build
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping, Sequence
+
+    from senior_backend.load.model import Plan, Progress, RunResult, StaticWorkload, Workload
+    from senior_backend.load.planning import Settings
+    from senior_backend.load.rails import Destination, Watch
+    from senior_backend.load.server_metrics import Watched
+    from senior_backend.load.slo import Judged
+    from senior_backend.load.sources import Source
+    from senior_backend.load.statistics import Summary
+    from senior_backend.load.validity import Validity
+
+TOOL = "load_test"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A call whose input is valid: nothing has been sent yet."""
+
+    options: argparse.Namespace
+    source: Source
+    to: Destination
+    settings: Settings
+    objectives: tuple[slo.Objective, ...]
+    notes: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A run and everything that is said about it."""
+
+    result: RunResult
+    summary: Summary
+    validity: Validity
+    judged: tuple[Judged, ...]
+    exit_code: ExitCode
+    sentence: str
+
+
+def handle(options: argparse.Namespace, variables: Mapping[str, str]) -> tuple[Report, str]:
+    """Do what the options ask for and return the report with its text body.
+
+    Raises:
+        ToolError: nothing was measured, and why.
+    """
+    if options.html or options.export:
+        environment.ensure("load", ["jinja2"])
+    call = prepare(options, variables)
+    if options.dry_run:
+        from senior_backend.load import preview
+
+        return preview.report(call)
+    if options.export:
+        from senior_backend.load import exporting
+
+        return exporting.report(call)
+    rails.require_reachable(call.to)
+    return _measured(call)
+
+
+def prepare(options: argparse.Namespace, variables: Mapping[str, str], base_url: str | None = None) -> Prepared:
+    """Return the call with all its input read and checked.
+
+    Raises:
+        ToolError: something is wrong with it.
+    """
+    tls = _tls(options)
+    source = sources.read(options, variables, tls)
+    to = rails.destination(base_url or source.base_url, options.i_own, tls)
+    settings = planning.settings(options, source.scenario, to)
+    names = [request.name for request in source.scenario.requests]
+    objectives = slo.parse(settings.slo, names)
+    notes = [Finding("left-out", "info", note, source.label) for note in source.scenario.notes]
+    if options.insecure and to.target.tls:
+        notes.append(Finding("certificate-not-verified", "warning", "the server's certificate is not verified", to.url))
+    return Prepared(options, source, to, settings, objectives, tuple(notes))
+
+
+def _measured(call: Prepared) -> tuple[Report, str]:
+    plan = call.settings.plan
+    watcher = server_view.watcher(call.options, _tls(call.options), plan.duration_s)
+    values = run_steps(call.source.scenario, call.to, plan.seed, plan.timeout_s)
+    workload = build(call.source.scenario, call.to.authority, call.to.base_path, plan.seed, values)
+    watch = rails.Watch(call.settings.error_budget, surge=not call.options.through_overload)
+    with watcher:
+        result = run(call, plan, workload, watch)
+    judgement = judge(call, result, watch)
+    view = server_metrics.summarize(watcher.watched)
+    findings = (
+        *judgement.validity.reasons,
+        *server_view.findings(view, watcher.watched, judgement.summary),
+        *call.notes,
+        *_substituted(workload),
+    )
+    data = report_data.run_data(judgement.result, judgement.summary, judgement.validity, judgement.judged, call.to.url)
+    data["server"] = view if watcher.watched.points or watcher.watched.usage else None
+    body = report_text.run_text(
+        judgement.result,
+        judgement.summary,
+        judgement.validity,
+        judgement.judged,
+        heading=f"{call.source.label} at {call.to.url}",
+        server=server_view.text(view, judgement.summary),
+        colour=colours_wanted(sys.stdout),
+    )
+    _write_files(call, judgement, findings, watcher.watched)
+    steps = tuple(advice.after_run(call, judgement, watch))
+    return Report(TOOL, judgement.exit_code, judgement.sentence, findings, data, steps), body
+
+
+def _substituted(workload: StaticWorkload | Workload) -> list[Finding]:
+    count = workload.substituted if isinstance(workload, DynamicWorkload) else 0
+    if not count:
+        return []
+    message = f"{count:,} requests went to others of the scenario because no response had supplied their variable yet"
+    return [Finding("variable-not-ready", "info", message, fix="Supply it in setup, before the load.")]
+
+
+def _tls(options: argparse.Namespace) -> TLSOptions:
+    return TLSOptions(verify=not options.insecure, ca_file=options.ca_file)
+
+
+def run(call: Prepared, plan: Plan, workload: StaticWorkload | Workload, watch: Watch) -> RunResult:
+    """Carry out a plan with progress on standard error.
+
+    Raises:
+        UnavailableError: a certificate file cannot be used.
+    """
+    from senior_backend.load import engine
+    from senior_backend.load.sockets import Unreachable
+
+    with Bar("load", plan.duration_s) as bar:
+
+        def progress(now: Progress) -> str | None:
+            bar.update(now.elapsed_s, progress_note(now))
+            return watch(now)
+
+        try:
+            return engine.run(plan, workload, progress)
+        except Unreachable as error:
+            code = error.kind.label.replace("_", "-")
+            raise UnavailableError(error.message, code=code, where=call.to.url, hint="Check the target.") from error
+
+
+def progress_note(now: Progress) -> str:
+    """Return what a progress line says beside its share."""
+    p50 = f"p50 {now.p50_ms:.1f}" if now.p50_ms is not None else "p50 -"
+    p99 = f"p99 {now.p99_ms:.1f} ms" if now.p99_ms is not None else "p99 -"
+    return f"{now.rate:.0f}/s of {now.asked_rate:.0f}/s, {p50}, {p99}, {now.failed:,} failed"
+
+
+def judge(call: Prepared, result: RunResult, watch: Watch) -> Judgement:
+    """Return what is to be said about a run."""
+    summary = statistics.summarize(result)
+    validity_ = validity.judge(result, summary)
+    if result.stopped and not summary.planned:
+        # Stopped in its warm-up: that says enough, and nothing about the generator.
+        validity_ = replace(validity_, limit="server", reasons=())
+    judged = slo.judge(call.objectives, result, summary)
+    # A broken error budget is a failed check, not a refusal: the server was measured, and it fails.
+    broken_budget = result.stopped is not None and not watch.asked_to_stop
+    code, sentence = verdict.decide(
+        replace(result, stopped=None) if broken_budget else result, summary, validity_, judged
+    )
+    if broken_budget:
+        code = code if code in (ExitCode.ENVIRONMENT, ExitCode.INTERRUPTED) else ExitCode.FAILED
+        sentence = f"stopped after {result.elapsed_s:.1f} s, {result.stopped}; {sentence}"
+    return Judgement(result, summary, validity_, judged, code, sentence)
+
+
+def _write_files(call: Prepared, judgement: Judgement, findings: Sequence[Finding], watched: Watched) -> None:
+    if call.options.csv:
+        from senior_backend.load import report_csv
+
+        write_atomically(call.options.csv, report_csv.seconds_csv(judgement.summary))
+    if call.options.html:
+        from senior_backend.load import report_html
+
+        drawn, tables = server_view.page_parts(server_metrics.summarize(watched), watched)
+        shown = report_html.Page(
+            title=f"{call.source.label} at {call.to.url}",
+            exit_code=judgement.exit_code,
+            sentence=judgement.sentence,
+            findings=findings,
+            judged=judgement.judged,
+            more_charts=drawn,
+            more_tables=tables,
+        )
+        write_atomically(call.options.html, report_html.page(shown, judgement.result, judgement.summary))
