@@ -1,0 +1,20 @@
+#!/usr/bin/env python3
+"""Check services: which are up, degraded or down, which one is the cause, and what to do next."""
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#     "jinja2==3.1.6",
+#     "pyyaml==6.0.4",
+# ]
+# ///
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - older Pythons must be told, not crash
+    sys.stderr.write("health_check.py needs Python 3.11 or newer; this is %d.%d\n" % sys.version_info[:2])  # noqa: UP031
+    sys.exit(4)
+
+from senior_backend.health.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Health checks: configuration -> probes -> judgement -> dependency graph -> report."""

@@ -1,0 +1,137 @@
+"""One pass over the services: first look, second look at what is doubtful, judgement, dependency graph."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from senior_backend.health import graph, judge
+from senior_backend.health.attempts import Trace, attempts
+from senior_backend.health.engine import Engine, Job, Outcome
+from senior_backend.health.model import Result, Service
+from senior_backend.health.probes import all_probes
+
+CONCURRENCY = 64
+"""Moderate on purpose: more checks in flight finish no sooner, and the times they measure are those of a queue."""
+QUIET_LOOKS = 3
+WAITING = 32
+"""Slots of a second look at timeouts: they wait, and do not disturb each other's times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """The results of one pass, in the order of the file, and how the checker fared. Times are in seconds."""
+
+    results: tuple[Result, ...]
+    started_at: float
+    seconds: float
+    lag_p99: float
+    second_looks: int
+
+
+class Checker:
+    """Checks services with one engine; keep it for repeated passes."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        concurrency: int = CONCURRENCY,
+        clock: Callable[[], float] = time.perf_counter,
+        unix_time: Callable[[], float] = time.time,
+    ) -> None:
+        self._engine = engine
+        self._concurrency = concurrency
+        self._clock = clock
+        self._unix_time = unix_time
+
+    def check(
+        self,
+        services: Sequence[Service],
+        *,
+        until: float | None = None,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> Pass:
+        """Check all services; at `until` (time of the clock) what is unfinished becomes `unknown`."""
+        started_at, began = self._unix_time(), self._clock()
+        final: dict[str, Result] = {}
+        doubtful: list[Service] = []
+
+        def first(result: Result, outcome: Outcome) -> None:
+            final[result.service.name] = result
+            if judge.doubtful(result, outcome):
+                doubtful.append(result.service)
+            progress(len(final))
+
+        self._look(services, self._concurrency, until, first)
+        second_looks = len(doubtful)
+        for turn in range(QUIET_LOOKS):
+            if not doubtful or (until is not None and self._clock() >= until):
+                break
+            doubtful = self._second_look(doubtful, final, until, last=turn == QUIET_LOOKS - 1)
+        results = [self._resolver_trouble(final[service.name]) for service in services]
+        return Pass(
+            tuple(graph.resolve(results)),
+            started_at,
+            self._clock() - began,
+            self._engine.lag.percentile(0.99),
+            second_looks,
+        )
+
+    def _look(
+        self,
+        services: Sequence[Service],
+        concurrency: int,
+        until: float | None,
+        take: Callable[[Result, Outcome], None],
+    ) -> None:
+        probes = all_probes()
+
+        def job(service: Service) -> Job:
+            trace = Trace()
+            converse = probes[service.type].converse
+            return Job((service, trace), lambda: attempts(service, converse, trace), service.timeout)
+
+        def finished(outcome: Outcome) -> None:
+            service, trace = outcome.key
+            take(judge.judge(service, outcome, trace, self._unix_time()), outcome)
+
+        self._engine.run((job(service) for service in services), finished, concurrency=concurrency, until=until)
+
+    def _second_look(
+        self, services: list[Service], final: dict[str, Result], until: float | None, *, last: bool
+    ) -> list[Service]:
+        """Look again with few in flight; return those that stay doubtful."""
+        remaining: list[Service] = []
+
+        def take(result: Result, outcome: Outcome) -> None:
+            before = final[result.service.name]
+            if result.reason == "checker_deadline":
+                final[result.service.name] = result
+                return
+            looks = (*(before.looks or (_total(before),)), _total(result))
+            result = dataclasses.replace(result, looks=looks)
+            if judge.is_slow(result) and not last:
+                remaining.append(result.service)
+            final[result.service.name] = judge.overloaded(result, outcome) or result
+
+        slow = [service for service in services if judge.is_slow(final[service.name])]
+        waiting = [service for service in services if not judge.is_slow(final[service.name])]
+        self._look(waiting, WAITING if _only_timeouts(waiting, final) else judge.QUIET, until, take)
+        self._look(slow, judge.QUIET, until, take)
+        return remaining
+
+    def _resolver_trouble(self, result: Result) -> Result:
+        if result.reason in ("dns_timeout", "dns_failure") and not self._engine.resolver.any_name_resolved():
+            return judge.without_resolver(result)
+        return result
+
+
+def _total(result: Result) -> float:
+    return result.phases.get("total") or 0.0
+
+
+def _only_timeouts(services: Sequence[Service], final: dict[str, Result]) -> bool:
+    return all((final[service.name].reason or "").endswith("timeout") for service in services)

@@ -1,0 +1,1 @@
+"""Reading services.yaml: text -> nodes with places -> typed services, with every problem of the file at once."""

@@ -1,0 +1,166 @@
+"""From the outcome of a conversation to a state with a reason; no I/O, no clock besides the one passed in."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from senior_backend.health.assertions import Assertion, Observation
+from senior_backend.health.attempts import Trace
+from senior_backend.health.bodies import BodyHealth, interpret
+from senior_backend.health.engine import Outcome
+from senior_backend.health.model import Result, Service
+from senior_backend.health.reasons import REASONS, TIMEOUTS, State, next_step
+from senior_backend.health.security import excerpt
+from senior_backend.health.steps import Answer, Failure
+
+QUIET = 4
+"""Checks in flight during a second look: few enough that they do not disturb each other."""
+
+# What a burst of checks against one address can cause by itself.
+_BURST = frozenset({"connection_reset", "connection_closed", "connect_timeout", "too_many_connections"})
+_SELF_INFLICTED_STATUS = frozenset({429, 503})
+_OWN_TROUBLE = frozenset({"checker_fd_limit", "checker_ports", "checker_dns"})
+
+
+def judge(service: Service, outcome: Outcome, trace: Trace, now: float) -> Result:
+    """Return the state of one service by itself; `now` is Unix time, for certificates.
+
+    A failed transport decides before any condition, then what must hold, then what the body says, then what should.
+    """
+    result = outcome.result
+    not_after = result.facts.get("not_after")
+    days = None if not_after is None else (not_after - now) / 86400
+    base = Result(
+        service,
+        "up",
+        phases=outcome.phases.milliseconds(),
+        facts={key: value for key, value in result.facts.items() if key != "not_after"},
+        address=outcome.address,
+        fingerprint=outcome.fingerprint,
+        tls_days=None if days is None else round(days, 2),
+        attempts=trace.attempts,
+        lag_ms=round(outcome.lag * 1000, 2),
+        active=outcome.active,
+    )
+    if isinstance(result, Failure):
+        return _with(base, REASONS[result.reason].state, result.reason, result.detail)
+    judged = _judge_answer(service, result, base, days)
+    if trace.attempts > 1 and judged.state in ("up", "degraded"):
+        return dataclasses.replace(judged, flaky=True)
+    return judged
+
+
+def _judge_answer(service: Service, answer: Answer, base: Result, days: float | None) -> Result:
+    seen = Observation(answer.facts, base.phases, answer.headers, answer.body, days)
+    health = _body_health(service, answer)
+    if health:
+        base = dataclasses.replace(base, components=dict(health.components))
+    failed = _first_failure(service.expect, seen)
+    status = answer.facts.get("status")
+    http_failed = service.type == "http" and not _names_status(service) and not 200 <= int(status or 0) < 300
+    if failed and failed[0].subject == "status":
+        http_failed = True
+    if http_failed:
+        if health and (health.worst() or health.level != "up"):
+            return _with(base, "down", "component_down", f"HTTP {status}: {health.explain()}")
+        shown = excerpt(answer.body or b"")
+        detail = failed[1] if failed and failed[0].subject == "status" else f"HTTP {status}"
+        return dataclasses.replace(_with(base, "down", "http_status", detail), excerpt=shown)
+    if failed:
+        shown = excerpt(answer.body or b"") if failed[0].subject in ("json", "contains", "matches") else ""
+        return dataclasses.replace(_with(base, "down", "assertion", failed[1]), excerpt=shown)
+    if health and health.level == "down":
+        return _with(base, "down", "component_down", health.explain())
+    if answer.reason:
+        return _with(base, REASONS[answer.reason].state, answer.reason, answer.note)
+    if health and (health.level == "degraded" or health.worst()):
+        return _with(base, "degraded", "component_degraded", health.explain())
+    weak = _first_failure(service.degraded, seen)
+    if weak:
+        reason = "slow" if weak[0].limits_time else "tls_expiring" if weak[0].subject == "tls_days" else "threshold"
+        return _with(base, "degraded", reason, weak[1])
+    return dataclasses.replace(base, detail=answer.note)
+
+
+def _body_health(service: Service, answer: Answer) -> BodyHealth | None:
+    if answer.body is None or service.options.get("health_body") is False:
+        return None
+    return interpret(answer.body, (answer.headers or {}).get("content-type", ""))
+
+
+def _names_status(service: Service) -> bool:
+    return any(rule.subject == "status" for rule in service.expect)
+
+
+def _first_failure(rules: Iterable[Assertion], seen: Observation) -> tuple[Assertion, str] | None:
+    """Return the first rule that fails; the status first, since the others follow from it, and times last."""
+    for rule in sorted(rules, key=lambda rule: (rule.subject != "status", rule.limits_time)):
+        message = rule.failure(seen)
+        if message:
+            return rule, message
+    return None
+
+
+def _with(base: Result, state: State, reason: str, detail: str) -> Result:
+    service = base.service
+    step = next_step(reason, host=service.host, port=service.port)
+    return dataclasses.replace(base, state=state, reason=reason, detail=detail, next_step=step)
+
+
+# -- doubt --------------------------------------------------------------------------------------------------------
+
+
+def is_slow(result: Result) -> bool:
+    """Whether only a time limit stands between this result and a better one."""
+    return result.reason == "slow" or (result.reason == "assertion" and _broken_limit(result) is not None)
+
+
+def _broken_limit(result: Result) -> tuple[float, float] | None:
+    """Return the measured and the allowed ms of the first phase limit that is passed."""
+    rules = result.service.degraded if result.reason == "slow" else result.service.expect
+    for rule in rules:
+        value = result.phases.get(rule.subject) if rule.limits_time else None
+        if value is not None and value > rule.condition * 1000:
+            return value, rule.condition * 1000
+    return None
+
+
+def doubtful(result: Result, outcome: Outcome) -> bool:
+    """Whether a bad result may be the checker's own doing, so that it has to be seen again with few in flight.
+
+    A timeout counts at once when the loop was never late for a tenth of the time that was allowed: then the checker
+    sat idle and the service did not answer. A time just above its limit, or one that was taken among many others,
+    is measured again.
+    """
+    if result.reason in _OWN_TROUBLE:
+        return True
+    if result.reason in _BURST and outcome.same_address > QUIET:
+        return True
+    if result.facts.get("status") in _SELF_INFLICTED_STATUS and outcome.same_address > QUIET:
+        return True
+    if result.reason in TIMEOUTS:
+        return outcome.lag > result.service.timeout / 10
+    if is_slow(result):
+        measured, limit = _broken_limit(result) or (0.0, 0.0)
+        crowded = outcome.active > 4 * QUIET or outcome.same_address > QUIET
+        return crowded or measured < 3 * limit + 200 or outcome.lag * 1000 > limit / 10
+    return False
+
+
+def overloaded(result: Result, outcome: Outcome) -> Result | None:
+    """Return the result as `unknown` where even the last, quiet look was spoilt by the checker's own lag."""
+    broken = _broken_limit(result) if is_slow(result) else None
+    late = outcome.lag * 1000
+    spoilt = broken is not None and broken[0] - 2 * late <= broken[1]
+    if result.reason in TIMEOUTS:
+        spoilt = outcome.lag > result.service.timeout / 4
+    if not spoilt:
+        return None
+    detail = f"{result.detail}; the checker itself was {late:.0f} ms late"
+    return _with(result, "unknown", "checker_overloaded", detail)
+
+
+def without_resolver(result: Result) -> Result:
+    """Return a failed look-up as the checker's trouble: nothing at all was resolved, so the resolver is to blame."""
+    return _with(result, "unknown", "checker_resolver", result.detail)

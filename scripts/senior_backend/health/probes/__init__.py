@@ -1,0 +1,72 @@
+"""One module for each type of check. A module with a `PROBE` in this folder is found by itself; nothing lists them."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
+from urllib.parse import SplitResult
+
+from senior_backend.health.config.values import Example, Field, Reader
+from senior_backend.health.model import Service
+from senior_backend.health.steps import Conversation
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A type of check.
+
+    `schemes` maps the URL schemes it owns to whether they begin with TLS; a `port` of 0 has to be given.
+    `facts` are the values that `expect` can ask about, with their kinds. `local` probes have no host.
+    `from_url` returns the options that a URL's path and query give, `validate` reports options that do not fit.
+    """
+
+    type: str
+    title: str
+    converse: Callable[[Service], Conversation]
+    schemes: Mapping[str, bool] = field(default_factory=dict)
+    port: int = 0
+    tls_port: int = 0
+    aliases: tuple[str, ...] = ()
+    fields: tuple[Field, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    local: bool = False
+    from_url: Callable[[SplitResult], Mapping[str, Any]] | None = None
+    validate: Callable[[Reader, Any, dict[str, Any]], None] | None = None
+    examples: tuple[Example, ...] = ()
+
+
+@lru_cache(maxsize=1)
+def all_probes() -> Mapping[str, Probe]:
+    """Return every probe by its type, in alphabetical order."""
+    found: dict[str, Probe] = {}
+    for module in sorted(pkgutil.iter_modules(__path__), key=lambda item: item.name):
+        if not module.name.startswith("_"):
+            probe = import_module(f"{__name__}.{module.name}").PROBE
+            found[probe.type] = probe
+    return found
+
+
+@lru_cache(maxsize=1)
+def by_word() -> Mapping[str, Probe]:
+    """Return the probes by type and by alias, as `type:` may name them."""
+    found = dict(all_probes())
+    for probe in all_probes().values():
+        found.update(dict.fromkeys(probe.aliases, probe))
+    return found
+
+
+@lru_cache(maxsize=1)
+def by_scheme() -> Mapping[str, tuple[Probe, bool]]:
+    """Return each URL scheme's probe and whether the scheme means TLS from the first byte."""
+    return {scheme: (probe, tls) for probe in all_probes().values() for scheme, tls in probe.schemes.items()}
+
+
+def connect_step(service: Service) -> Any:
+    """Return the first step of most conversations."""
+    from senior_backend.health.steps import Connect
+
+    return Connect(service.host, service.port, tls=service.tls)

@@ -1,0 +1,124 @@
+"""The closed list of reasons why a service is not simply `up`, each with the state it leads to and the next step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["up", "degraded", "down", "unknown", "blocked"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a check did not end with `up`; `transport` marks failures that are worth one retry."""
+
+    code: str
+    state: State
+    means: str
+    next_step: str
+    transport: bool = False
+
+
+_ALL = (
+    # Reaching the service.
+    Reason("dns_nxdomain", "down", "the name does not exist", "Check the spelling, or whether the container or record "
+           "that owns the name exists: `getent hosts {host}`."),
+    Reason("dns_timeout", "down", "the resolver did not answer in time", "Ask the resolver by hand (`getent hosts "
+           "{host}`); check /etc/resolv.conf and the network to the name server."),
+    Reason("dns_failure", "down", "the resolver could not answer", "Ask the resolver by hand (`getent hosts {host}`); "
+           "a temporary failure points at the name server, not at the service."),
+    Reason("refused", "down", "nothing listens on the port", "Start the service, or correct the port: `ss -ltnp` on "
+           "{host} shows what listens.", transport=True),
+    Reason("unreachable", "down", "there is no route to the host", "Check the address, routes and firewall: `ip route "
+           "get {host}`.", transport=True),
+    Reason("connect_timeout", "down", "the connection was not accepted in time", "A firewall that drops packets or a "
+           "host that is gone: compare with another port of {host}."),
+    Reason("connection_reset", "down", "the peer reset the connection", "Look into the service's log at this time; a "
+           "proxy without a backend and a crashing worker both reset.", transport=True),
+    Reason("connection_closed", "down", "the peer closed the connection before its answer was complete",
+           "Look into the service's log at this time; check that the right protocol and TLS setting are used.",
+           transport=True),
+    Reason("read_timeout", "down", "the service accepted the request and did not answer in time", "The process is "
+           "alive but stuck or overloaded: look at its threads, pool and CPU; raise `timeout` only if it may be slow."),
+    Reason("no_greeting", "down", "the port accepts connections but never greets", "A port forwarder or load balancer "
+           "without a running backend does this; check the process behind {host}:{port}."),
+    Reason("protocol_mismatch", "down", "something else answers on the port", "Check `type` and `port`: the answer is "
+           "not this protocol (the excerpt shows what came)."),
+    Reason("version_mismatch", "down", "the server speaks another version of the protocol", "Check the port (AMQP 1.0 "
+           "and 0-9-1, HTTP/1 and HTTP/2 listen apart) and the server's enabled plugins."),
+    # TLS.
+    Reason("tls_expired", "down", "the certificate has expired", "Renew the certificate and reload the service."),
+    Reason("tls_not_yet_valid", "down", "the certificate is not valid yet", "Check the clocks of both machines and the "
+           "certificate's start date."),
+    Reason("tls_untrusted", "down", "the certificate is not signed by a trusted authority", "Serve the whole chain, or "
+           "name the private authority with `tls: {{ca: file.pem}}`."),
+    Reason("tls_hostname", "down", "the certificate is for another name", "Check the name in the URL, or set `tls: "
+           "{{server_name: …}}` when the address is not the name."),
+    Reason("tls_handshake", "down", "the TLS handshake failed", "Check that the port speaks TLS, and the protocol "
+           "versions and client certificate it asks for.", transport=True),
+    # What the service says about itself.
+    Reason("http_status", "down", "the status is not the expected one", "Read the response and the service's log; set "
+           "`expect: {{status: …}}` when this status is right."),
+    Reason("redirect_blocked", "down", "the service redirects, and redirects are not followed", "A redirect to a login "
+           "page is not health. Check the path, or set `follow_redirects: true`."),
+    Reason("body_too_large", "down", "the response is larger than a health answer may be", "Point `url` at a health "
+           "endpoint instead of a page or a download."),
+    Reason("assertion", "down", "an expectation does not hold", "Compare the value with `expect` in services.yaml."),
+    Reason("component_down", "down", "the service reports a failing component", "Follow the component that is named; "
+           "add it as a service with `depends_on` to see its cause."),
+    Reason("auth_failed", "down", "the credentials were refused", "Check user and password of this service."),
+    Reason("too_many_connections", "down", "the server refuses new clients: its connection limit is reached",
+           "Find who holds the connections, lower the pools' sizes or raise the server's limit."),
+    Reason("starting_up", "down", "the server is starting or recovering", "Wait (`--wait 60s`); if it stays so, read "
+           "the server's log."),
+    Reason("shutting_down", "down", "the server is shutting down", "Find out who stopped it."),
+    Reason("loading", "down", "the server is loading its data set", "Wait (`--wait 60s`) until the data is in memory."),
+    Reason("replica_disconnected", "down", "the replica has lost its primary", "Check the primary and the replication "
+           "link."),
+    Reason("host_blocked", "down", "the server blocks this host after too many connection errors", "Run `mariadb-admin "
+           "flush-hosts` (or `FLUSH HOSTS`) and find the client that connects without a handshake."),
+    Reason("not_serving", "down", "the service says that it is not serving", "Read its log; gRPC services set this "
+           "during start, drain and when a dependency fails."),
+    Reason("server_error", "down", "the server answered with an error", "Read the message and the server's log."),
+    Reason("query_failed", "down", "the query failed", "Run the query by hand with the same user."),
+    Reason("process_missing", "down", "no such process runs", "Start it, or correct `match`."),
+    Reason("command_failed", "down", "the command did not succeed", "Run the command by hand."),
+    # Degraded.
+    Reason("slow", "degraded", "it answers, but slower than its threshold", "Look at the phase that takes the time: "
+           "dns, connect, tls or first byte."),
+    Reason("tls_expiring", "degraded", "the certificate expires soon", "Renew the certificate now."),
+    Reason("threshold", "degraded", "a threshold for `degraded` is passed", "Compare the value with `degraded` in "
+           "services.yaml."),
+    Reason("component_degraded", "degraded", "the service reports a component in trouble", "Follow the component that "
+           "is named."),
+    # The checker's own trouble: never an outage.
+    Reason("checker_overloaded", "unknown", "the checker was too busy to measure this", "Lower `--concurrency`, or run "
+           "it on a quieter machine."),
+    Reason("checker_fd_limit", "unknown", "the checker ran out of file descriptors", "Raise `ulimit -n` or lower "
+           "`--concurrency`."),
+    Reason("checker_ports", "unknown", "the checker ran out of local ports", "Wait a minute, or widen "
+           "net.ipv4.ip_local_port_range."),
+    Reason("checker_dns", "unknown", "the checker's look-ups were stuck behind slow ones", "Fix the resolver (see the "
+           "names that time out) or raise the timeout."),
+    Reason("checker_resolver", "unknown", "this machine's resolver answers for no name", "Check /etc/resolv.conf and "
+           "the network of this machine; the services may be fine."),
+    Reason("checker_deadline", "unknown", "the overall deadline came first", "Raise `--deadline` or lower `timeout`."),
+    Reason("checker_error", "unknown", "the checker failed on this service", "This is a bug of the checker: report it "
+           "with the message."),
+    Reason("permission", "unknown", "the checker has no permission for this check", "Run it as a user who may, or drop "
+           "the check."),
+    Reason("exec_not_allowed", "unknown", "commands are only run with --allow-exec", "Add `--allow-exec` if you trust "
+           "services.yaml."),
+    Reason("address_blocked", "unknown", "the address is one that checks must not reach", "Link-local and metadata "
+           "addresses are only checked when `allow_addresses` lists them."),
+    Reason("unsupported", "unknown", "this check cannot be made here", "The message says what is missing."),
+    Reason("dependency", "blocked", "it fails, and a service it depends on is down", "Mend {causes} first."),
+)  # fmt: skip
+
+REASONS: dict[str, Reason] = {reason.code: reason for reason in _ALL}
+TIMEOUTS = frozenset({"connect_timeout", "read_timeout", "no_greeting", "dns_timeout"})
+
+
+def next_step(code: str, *, host: str = "", port: int | None = None, causes: str = "") -> str:
+    """Return what to do about a reason, with the service's address filled in."""
+    return REASONS[code].next_step.format(host=host or "the host", port=port or "", causes=causes)

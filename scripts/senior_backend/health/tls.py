@@ -1,0 +1,115 @@
+"""TLS on non-blocking sockets: shared contexts, named failures, and the end date of certificates that do not verify."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import ssl
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from senior_backend.health.steps import Certificate, Failure, TlsOptions
+
+if TYPE_CHECKING:
+    import socket
+
+WantRead = ssl.SSLWantReadError
+WantWrite = ssl.SSLWantWriteError
+
+# X509_V_ERR_* of OpenSSL's x509_vfy.h.
+_EXPIRED, _NOT_YET_VALID, _HOSTNAME, _IP_ADDRESS = 10, 9, 62, 64
+
+
+@lru_cache(maxsize=64)
+def context(options: TlsOptions, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
+    """Return the shared context for `options`; loading the authorities costs tens of milliseconds, once.
+
+    Raises:
+        Failure: a file with authorities, a certificate or a key cannot be read.
+    """
+    try:
+        if options.insecure:
+            made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            made.check_hostname = False
+            made.verify_mode = ssl.CERT_NONE
+        else:
+            made = ssl.create_default_context(cafile=options.ca)
+        if options.cert:
+            made.load_cert_chain(options.cert, options.key)
+        if alpn:
+            made.set_alpn_protocols(list(alpn))
+    except OSError as error:
+        name = options.cert if options.cert and options.insecure else options.ca or options.cert
+        raise Failure("unsupported", f"cannot load {name}: {error.strerror or error}") from error
+    return made
+
+
+def wrap(sock: socket.socket, host: str, options: TlsOptions, alpn: tuple[str, ...] = ()) -> ssl.SSLSocket:
+    """Return `sock` wrapped for a handshake that is driven by readiness."""
+    return context(options, alpn).wrap_socket(
+        sock, do_handshake_on_connect=False, server_hostname=options.server_name or host
+    )
+
+
+def failure(error: OSError) -> Failure:
+    """Return the named failure of a handshake that raised `error`."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        code = error.verify_code
+        detail = error.verify_message
+        if code == _EXPIRED:
+            return Failure("tls_expired", detail)
+        if code == _NOT_YET_VALID:
+            return Failure("tls_not_yet_valid", detail)
+        if code in (_HOSTNAME, _IP_ADDRESS):
+            return Failure("tls_hostname", detail)
+        return Failure("tls_untrusted", detail)
+    if isinstance(error, ssl.SSLEOFError):
+        return Failure("tls_handshake", "the peer closed the connection during the handshake")
+    if isinstance(error, ssl.SSLError):
+        reason = (error.reason or str(error)).lower().replace("_", " ")
+        hint = "; the port does not speak TLS" if "wrong version" in reason or "http request" in reason else ""
+        return Failure("tls_handshake", reason + hint)
+    return Failure("tls_handshake", error.strerror or str(error))
+
+
+def certificate(sock: ssl.SSLSocket) -> Certificate | None:
+    """Return what the peer's certificate says, from its bytes: those are there without verification too."""
+    der = sock.getpeercert(binary_form=True)
+    if not der:
+        return None
+    return Certificate(not_after(der), hashlib.sha256(der).hexdigest(), sock.version() or "")
+
+
+def not_after(der: bytes) -> float:
+    """Return when a certificate ends, in Unix time (RFC 5280, section 4.1: Certificate, tbsCertificate, validity).
+
+    Raises:
+        ValueError: the bytes are not such a certificate.
+    """
+    try:
+        _, at, _ = _element(der, 0)
+        _, at, _ = _element(der, at)
+        tag, start, end = _element(der, at)
+        if tag == 0xA0:  # the explicit version
+            _, start, end = _element(der, end)
+        for _ in range(3):  # serial number, signature algorithm, issuer
+            _, start, end = _element(der, end)
+        _, _, first_end = _element(der, start)
+        tag, start, end = _element(der, first_end)
+        text = der[start:end].decode("ascii")
+        form = "%y%m%d%H%M%SZ" if tag == 0x17 else "%Y%m%d%H%M%SZ"
+        moment = datetime.datetime.strptime(text, form).replace(tzinfo=datetime.UTC)
+    except (IndexError, UnicodeDecodeError) as error:
+        raise ValueError("not a certificate") from error
+    if tag == 0x17 and moment.year >= 2050:  # two-digit years 50 to 99 are 1950 to 1999
+        moment = moment.replace(year=moment.year - 100)
+    return moment.timestamp()
+
+
+def _element(der: bytes, at: int) -> tuple[int, int, int]:
+    """Return tag, start and end of the DER element at `at`."""
+    tag, length, at = der[at], der[at + 1], at + 2
+    if length & 0x80:
+        octets = length & 0x7F
+        length, at = int.from_bytes(der[at : at + octets], "big"), at + octets
+    return tag, at, at + length
