@@ -23,6 +23,7 @@ EXAMPLES = """\
   api_scaffold.py --name order --crud --owner user --fields "total:money note:text? status:enum(open,paid)=open"
   api_scaffold.py --spec resources.yaml --verify=test
   api_scaffold.py --out user-service --check
+  api_scaffold.py --from-db postgresql://shop@127.0.0.1/shop
 """
 
 
@@ -34,6 +35,8 @@ def build_parser() -> argparse.ArgumentParser:
     source = parser.add_argument_group("what to generate (without any: the project's own resources.yaml again)")
     source.add_argument("--name", metavar="NAME", help="a resource, in the singular: user, order_item")
     source.add_argument("--spec", type=Path, metavar="FILE", help="a specification (YAML); --schema describes it")
+    source.add_argument("--from-openapi", type=Path, metavar="FILE", help="write resources.yaml from it, for review")
+    source.add_argument("--from-db", metavar="URL", help="write resources.yaml from a database, for review")
     source.add_argument("--remove", metavar="NAME", help="take a resource out of a generated project")
     source.add_argument("--schema", action="store_true", help="print the JSON Schema of specifications")
     resource = parser.add_argument_group("the resource that --name names")
@@ -91,6 +94,8 @@ def _handle(options: argparse.Namespace) -> tuple[Report, str]:
     from senior_backend.console import environment
 
     environment.ensure("scaffold", ["yaml", "jinja2"])
+    if options.from_openapi is not None or options.from_db is not None:
+        return _import(options)
     return _generate(options)
 
 
@@ -98,6 +103,8 @@ def _check_combination(options: argparse.Namespace) -> None:
     doors = {
         "--name": options.name,
         "--spec": options.spec,
+        "--from-openapi": options.from_openapi,
+        "--from-db": options.from_db,
         "--remove": options.remove,
         "--schema": options.schema or None,
     }
@@ -120,6 +127,13 @@ def _check_combination(options: argparse.Namespace) -> None:
             f"{' and '.join(orphans)} describe the resource of --name, and there is none",
             code="usage",
             hint="Add `--name NAME`, or write it into the specification.",
+        )
+    imported = options.from_openapi is not None or options.from_db is not None
+    if imported and (options.verify or options.check or options.diff):
+        raise InputError(
+            "an import writes resources.yaml for review and generates nothing",
+            code="usage",
+            hint="Import first; then `--spec resources.yaml --verify`.",
         )
     if options.crud and options.operations is not None:
         raise InputError("--crud and --operations do not go together", code="usage", hint="--crud means all five.")
@@ -209,3 +223,17 @@ def _notes(options: argparse.Namespace, prepared: Any) -> tuple[Finding, ...]:
             Finding("default-fields", "info", f"no --fields: the fields are the usual ones; as YAML ({spec}):{text}"),
         )
     return (Finding("as-yaml", "info", f"the same as YAML ({spec}):{text}"),)
+
+
+def _import(options: argparse.Namespace) -> tuple[Report, str]:
+    from senior_backend.scaffold import generate, importing
+
+    if options.from_db is not None:
+        from senior_backend.scaffold.sources.database import read_database
+
+        name, drafts, findings = read_database(options.from_db)
+    else:
+        from senior_backend.scaffold.sources.openapi import read_openapi
+
+        name, drafts, findings = read_openapi(generate.read_file(options.from_openapi), str(options.from_openapi))
+    return importing.write_specification(name, drafts, findings, out=options.out or Path(), write=not options.dry_run)

@@ -78,7 +78,7 @@ def prepare(call: Call) -> Prepared:
     fallback = previous.service.name if previous.service else _service_name(place.root)
     text, name = _specification(call, place, previous, fallback)
     draft = read_spec(text, name, service=fallback)
-    service = _build(draft)
+    service = build(draft)
     stack = stack_loader.load(service.stack)
     routes = tuple(stack.routes(service))
     _check_routes(routes, name)
@@ -132,8 +132,8 @@ def _target(call: Call) -> Target:
         beside = call.spec.parent
         if call.spec.name == target.SPEC_FILE and target.is_generated(beside):
             return target.locate(beside)
-        spec = read_spec(_read(call.spec), str(call.spec), service=_service_name(call.spec.absolute().parent))
-        name = _build(spec).name.removesuffix("-service")
+        spec = read_spec(read_file(call.spec), str(call.spec), service=_service_name(call.spec.absolute().parent))
+        name = build(spec).name.removesuffix("-service")
         return target.locate(call.folder / f"{name}-service")
     raise InputError(
         "no resource is named, and this folder is not a generated project",
@@ -148,7 +148,7 @@ def _specification(call: Call, place: Target, previous: state.State, fallback: s
     there = place.spec if place.spec.is_file() else None
     name = _shown(place.spec, call.folder)
     if call.spec is not None:
-        text = _read(call.spec)
+        text = read_file(call.spec)
         if there is not None and not call.spec.samefile(there):
             _refuse_lost_edits(there, text, name, previous, fallback)
         name = str(call.spec)
@@ -162,9 +162,9 @@ def _specification(call: Call, place: Target, previous: state.State, fallback: s
                 errors=Located(call.errors, "--errors") if call.errors else None,
                 require_if_match=Located(True, "--require-if-match") if call.require_if_match else None,
             )
-            text = extend.new_text(draft, empty, _build)
+            text = extend.new_text(draft, empty, build)
         else:
-            text = extend.extended_text(_read(there), name, draft, _build)
+            text = extend.extended_text(read_file(there), name, draft, build)
     elif there is None:
         raise InputError(
             "the project has no specification",
@@ -173,9 +173,9 @@ def _specification(call: Call, place: Target, previous: state.State, fallback: s
             hint=f"Bring {target.SPEC_FILE} back from version control, or name one with --spec.",
         )
     elif call.remove is not None:
-        text = extend.without(_read(there), name, naming.snake_case(call.remove), _build)
+        text = extend.without(read_file(there), name, naming.snake_case(call.remove), build)
     else:
-        text = _read(there)
+        text = read_file(there)
     return _with_settings(call, text, name, fallback), name
 
 
@@ -187,22 +187,22 @@ def _with_settings(call: Call, text: str, name: str, fallback: str | None) -> st
     ):
         if value is None:
             continue
-        service = _build(read_spec(text, name, service=fallback))
+        service = build(read_spec(text, name, service=fallback))
         current = getattr(service, key)
         wanted = True if key == "require_if_match" else value
         if current != wanted:
             changed = dataclasses.replace(service, **{key: wanted})  # type: ignore[arg-type]
-            text = extend.with_setting(text, name, (key, value), changed, _build)
+            text = extend.with_setting(text, name, (key, value), changed, build)
     return text
 
 
 def _refuse_lost_edits(there: Path, text: str, name: str, previous: state.State, fallback: str | None) -> None:
     """Refuse to replace a specification in the project that says something which was never generated."""
-    disk = _read(there)
+    disk = read_file(there)
     if disk == text:
         return
     try:
-        known = state.equal_models(previous.service, _build(read_spec(disk, name, service=fallback)))
+        known = state.equal_models(previous.service, build(read_spec(disk, name, service=fallback)))
     except InputError:
         known = False
     if not known:
@@ -214,7 +214,12 @@ def _refuse_lost_edits(there: Path, text: str, name: str, previous: state.State,
         )
 
 
-def _build(draft: ServiceDraft) -> Service:
+def build(draft: ServiceDraft) -> Service:
+    """Return the model of `draft`, judged with the words that its stack reserves.
+
+    Raises:
+        InputError: it does not hold.
+    """
     known = stack_loader.available()
     chosen = draft.stack.value if draft.stack and draft.stack.value in known else known[0]
     return build_service(draft, stacks=known, reserved=stack_loader.reserved(chosen))
@@ -246,7 +251,13 @@ def _check_routes(routes: tuple[Route, ...], name: str) -> None:
         )
 
 
-def _read(path: Path) -> str:
+def read_file(path: Path) -> str:
+    """Return the text of a specification or an OpenAPI document.
+
+    Raises:
+        InputError: there is none, or it is no text.
+        UnavailableError: it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(yaml_nodes.SIZE_LIMIT * 4 + 1)
