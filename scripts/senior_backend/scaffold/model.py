@@ -38,6 +38,9 @@ OPERATIONS: Final[tuple[Operation, ...]] = Operation.__args__  # type: ignore[at
 SERVER_OWNED: Final = ("id", "version", "created_at", "updated_at")
 """Columns that every resource has and no client writes."""
 
+LIST_PARAMETERS: Final = ("limit", "cursor", "sort", "total")
+"""What a list's query string means by itself; a field of such a name cannot be filtered on."""
+
 
 class Missing:
     """The type of `MISSING`: a field without a default, where None is a default of its own."""
@@ -118,7 +121,19 @@ class Field:
     @property
     def filterable(self) -> bool:
         """Whether a list may be filtered on it by equality."""
-        return self.type in ("str", "email", "url", "int", "bigint", "bool", "date", "datetime", "uuid", "enum", "ref")
+        return self.wire_name not in LIST_PARAMETERS and self.type in (
+            "str",
+            "email",
+            "url",
+            "int",
+            "bigint",
+            "bool",
+            "date",
+            "datetime",
+            "uuid",
+            "enum",
+            "ref",
+        )
 
     @property
     def sortable(self) -> bool:

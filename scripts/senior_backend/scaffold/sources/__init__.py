@@ -1,0 +1,1 @@
+"""Where a resource model comes from: each front door is one module."""
