@@ -1,0 +1,130 @@
+"""`plan`: what would run, what it would destroy, and the token for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from senior_backend.migrate import options as shared
+from senior_backend.migrate.files import DEFAULT_FOLDER
+
+if TYPE_CHECKING:
+    import argparse
+
+    from senior_backend.console.report import Report
+    from senior_backend.migrate.plan import Plan
+
+NAME = "plan"
+FROM_ENVIRONMENT = '"$DATABASE_URL"'
+SUMMARY = "Show what `up` (or `down`) would run, with the token that dangerous plans need; changes nothing"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    shared.add_folder_option(parser)
+    shared.add_url_option(parser)
+    parser.add_argument("--down", action="store_true", help="plan `down` instead of `up`")
+    parser.add_argument("--to", metavar="VERSION", help="up to and with this version; down: back to it (0 for all)")
+    parser.add_argument("--steps", type=shared.positive, default=1, metavar="N", help="down: so many files (default 1)")
+    parser.add_argument("--after-deploy", action="store_true", help="include files that wait for a deploy")
+
+
+def handle(options: argparse.Namespace) -> tuple[Report, str]:
+    """Return the plan: 0, or 1 where the linter found errors in what would run."""
+    from senior_backend.console.exit_codes import ExitCode
+    from senior_backend.console.report import Finding, NextCommand, Report
+    from senior_backend.migrate import plan, session
+    from senior_backend.migrate.preflight import preflight
+
+    view = session.look(options)
+    if options.down:
+        database = session.connect_to_read(view.address)
+        try:
+            wanted = plan.plan_down(view.folder, view.state, view.engine, database, count=options.steps, to=options.to)
+        finally:
+            if database is not None:
+                database.close()
+    else:
+        wanted = plan.plan_up(view.folder, view.state, view.engine, to=options.to, after_deploy=options.after_deploy)
+    direction = wanted.direction
+    reasons = plan.reasons(wanted, local=view.address.local, shown=view.address.shown)
+    token = plan.token_of(wanted, view.state, view.identity) if wanted.items else None
+    findings = [*reasons]
+    if direction == "up":
+        findings.extend(preflight([item.migration for item in wanted.items], view.folder, view.engine))
+    findings.extend(
+        Finding(
+            "held", "info", f"{held.path.name} waits", str(held.path), "Deploy the application, then --after-deploy"
+        )
+        for held in wanted.held[:1]
+    )
+    following = []
+    if wanted.items:
+        arguments = _repeated(options)
+        call = f"db_migrate.py {direction}{arguments}" + (f" --token {token}" if reasons else "")
+        following.append(NextCommand(call, "run exactly this plan"))
+    summary = f"{len(wanted.items)} files would run {direction} on {view.address.shown}"
+    if not wanted.items:
+        summary = f"nothing to run on {view.address.shown}"
+    if reasons:
+        summary += f"; token {token}"
+    data = {
+        "database": view.address.shown,
+        "engine": view.engine,
+        "direction": direction,
+        "token": token,
+        "token_needed": bool(reasons),
+        "files": [
+            {
+                "version": item.migration.version,
+                "file": str(item.migration.path),
+                "mode": item.mode,
+                "done": sorted(view.state.steps.get(item.migration.version, {})),
+                "statements": [
+                    {"where": step.where, "sql": step.statement.text[:2000], "destroys": step.traits.destroys}
+                    for step in item.steps[:200]
+                ],
+            }
+            for item in wanted.items[:100]
+        ],
+        "held": [held.version for held in wanted.held],
+    }
+    wrong = any(finding.severity == "error" for finding in findings)
+    return Report(
+        "db_migrate", ExitCode.FAILED if wrong else ExitCode.OK, summary, tuple(findings), data, tuple(following)
+    ), _body(wanted)
+
+
+def _repeated(options: argparse.Namespace) -> str:
+    import shlex
+
+    words: list[str] = []
+    if options.migrations_dir != DEFAULT_FOLDER:
+        words += ["--migrations-dir", str(options.migrations_dir)]
+    if options.database_url:
+        from senior_backend.migrate.databases.urls import parse_url
+
+        address = parse_url(options.database_url)
+        # A URL with a password is not repeated where it would end in logs.
+        words += ["--database-url", FROM_ENVIRONMENT if address.password else options.database_url]
+    if options.to:
+        words += ["--to", options.to]
+    if options.down and options.steps != 1:
+        words += ["--steps", str(options.steps)]
+    if options.after_deploy and not options.down:
+        words.append("--after-deploy")
+    return "".join(" " + (word if word == FROM_ENVIRONMENT else shlex.quote(word)) for word in words)
+
+
+def _body(wanted: Plan) -> str:
+    lines: list[str] = []
+    for item in wanted.items[:20]:
+        how = "one transaction" if item.mode == "transaction" else "statement by statement"
+        lines.append(f"{item.migration.path.name}  ({how})")
+        for step in item.steps[:10]:
+            first = " ".join(step.statement.text.split())
+            lines.append(f"  {step.number}. {first if len(first) <= 100 else first[:99] + '…'}")
+        if len(item.steps) > 10:
+            lines.append(f"  … and {len(item.steps) - 10} more statements")
+    if len(wanted.items) > 20:
+        lines.append(f"… and {len(wanted.items) - 20} more files")
+    return "\n".join(lines)

@@ -1,0 +1,216 @@
+"""The command `new`: from a name to files, in the format of the tool that the project has."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from senior_backend.console.errors import InputError, ToolError, UndecidedError, did_you_mean
+from senior_backend.console.exit_codes import ExitCode
+from senior_backend.console.files import write_atomically
+from senior_backend.console.report import Finding, NextCommand, Report
+from senior_backend.migrate import adapters, files, naming, render, session
+from senior_backend.migrate.fields import parse_fields
+from senior_backend.migrate.files import DEFAULT_FOLDER
+from senior_backend.migrate.known import Tables, known_tables
+from senior_backend.migrate.options import URL_VARIABLE, engine_of
+from senior_backend.migrate.statements import split
+from senior_backend.migrate.writer import Part, write
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+    from senior_backend.migrate.adapters import Adapter
+    from senior_backend.migrate.naming import Candidate
+    from senior_backend.migrate.statements import Engine
+
+
+def new(options: argparse.Namespace) -> tuple[Report, str]:
+    """Write the migration that the call asks for.
+
+    Raises:
+        InputError: the name or a field is wrong, or does not fit the tables that exist.
+        UndecidedError: the name has several readings.
+    """
+    name = naming.snake(options.name)
+    fields = parse_fields(options.fields)
+    adapter = adapters.detect(Path.cwd()) if options.migrations_dir == DEFAULT_FOLDER else None
+    engine, live, notes = _database(options, adapter)
+    tables = _catalogue(options, adapter, engine, live)
+    candidates = naming.read_name(name, fields, tables)
+    chosen = _choose(candidates, name, options.choose)
+    naming.check(chosen.intent, tables)
+    parts = write(name, chosen.intent, engine, tables, timestamps=not options.no_timestamps)
+    now = datetime.now(UTC)
+    planned = (
+        adapter.module.new(adapter.root, parts, engine, now) if adapter else _own(options.migrations_dir, parts, now)
+    )
+    if not options.dry_run:
+        for path, _ in planned:
+            if path.exists() and not (adapter and adapter.module.MAY_EXTEND):
+                raise InputError(
+                    f"{path} exists already", code="file-exists", where=str(path), hint="Choose another name."
+                )
+        for path, text in planned:
+            write_atomically(path, text)
+    return _report(engine, adapter, parts, planned, notes=notes, dry_run=options.dry_run)
+
+
+def _own(folder: Path, parts: list[Part], now: datetime) -> list[tuple[Path, str]]:
+    existing = files.versions(folder)
+    first = now.strftime("%Y%m%d%H%M%S")
+    if existing and existing[-1] >= first and len(existing[-1]) == len(first):
+        try:
+            now = datetime.strptime(existing[-1], "%Y%m%d%H%M%S").replace(tzinfo=UTC) + timedelta(seconds=1)
+            numbers = [(now + timedelta(seconds=index)).strftime("%Y%m%d%H%M%S") for index in range(len(parts))]
+        except ValueError:
+            numbers = [str(int(existing[-1]) + 1 + index) for index in range(len(parts))]
+    elif existing and len(existing[-1]) != len(first):
+        # A folder keeps to the length that its versions have: they compare as text.
+        width = len(existing[-1])
+        numbers = [str(int(existing[-1]) + 1 + index).zfill(width) for index in range(len(parts))]
+    else:
+        numbers = [(now + timedelta(seconds=index)).strftime("%Y%m%d%H%M%S") for index in range(len(parts))]
+    return [
+        (folder / f"{number}_{part.slug}.sql", render.dbmate(part)) for number, part in zip(numbers, parts, strict=True)
+    ]
+
+
+def _database(options: argparse.Namespace, adapter: Adapter | None) -> tuple[Engine, Tables | None, list[Finding]]:
+    """Return the engine, the live tables (None where there is no database to ask), and notes."""
+    named = options.database_url or os.environ.get(URL_VARIABLE)
+    if adapter and not named:
+        engine: Engine = options.engine or adapter.module.engine(adapter.root) or "postgresql"
+        return engine, None, []
+    address = session.address_of(options)
+    if options.engine and options.engine != address.engine and not named:
+        chosen: Engine = options.engine
+        return chosen, None, []
+    try:
+        database = session.connect_to_read(address)
+        if database is None:
+            return engine_of(options), None, []
+        try:
+            return options.engine or database.engine, database.tables(), []
+        finally:
+            database.close()
+    except ToolError as error:
+        if isinstance(error, InputError):
+            raise
+        note = Finding(
+            "database-unavailable", "warning", f"written without the database: {error.message}", error.where, error.hint
+        )
+        return engine_of(options), None, [note]
+
+
+def _catalogue(
+    options: argparse.Namespace, adapter: Adapter | None, engine: Engine, live: Tables | None
+) -> Tables | None:
+    own = {"schema_migrations", "_db_migrate_ledger"}
+    base = {table: columns for table, columns in (live or {}).items() if table not in own}
+    texts = list(_earlier(options, adapter, engine))
+    tables = known_tables(base, texts, engine) if not base or texts else base
+    return tables if tables or texts or base else None
+
+
+def _earlier(options: argparse.Namespace, adapter: Adapter | None, engine: Engine) -> Iterable[str]:
+    """Yield the statements of earlier migrations; files that cannot be read say nothing here, and `lint` says why."""
+    if adapter:
+        for unit in adapter.module.read(adapter.root):
+            try:
+                yield from (one.text for one in split(unit.text, unit.engine or engine))
+            except InputError:
+                continue
+        return
+    if not options.migrations_dir.is_dir():
+        return
+    for path in sorted(options.migrations_dir.glob("*.sql")):
+        try:
+            migration = files.parse(path, files.read_text(path))
+            yield from (one.text for one in migration.statements("up", engine))
+        except InputError:
+            continue
+
+
+def _choose(candidates: list[Candidate], name: str, choice: str | None) -> Candidate:
+    if choice is not None:
+        known = [candidate.choice for candidate in candidates]
+        if choice not in known:
+            raise InputError(
+                f"{name} cannot be read as '{choice}'{did_you_mean(choice, known)}",
+                code="unknown-choice",
+                hint=f"Readings: {', '.join(known)}.",
+            )
+        return next(candidate for candidate in candidates if candidate.choice == choice)
+    if len(candidates) == 1:
+        return candidates[0]
+    raise AmbiguousNameError(name, candidates)
+
+
+class AmbiguousNameError(UndecidedError):
+    """A name with several readings; all of them are in the report's data."""
+
+    def __init__(self, name: str, candidates: list[Candidate]) -> None:
+        findings = [
+            Finding("ambiguous-name", "error", candidate.summary, name, f"--choose {candidate.choice}")
+            for candidate in candidates
+        ]
+        super().__init__(
+            f"{name} has {len(candidates)} readings; nothing was written", code="ambiguous-name", findings=findings
+        )
+        self.name = name
+        self.candidates = candidates
+
+    def to_report(self, tool: str) -> Report:
+        """Return the readings as data, with a command for each."""
+        data = {"needs_choice": True, "candidates": [candidate.to_json() for candidate in self.candidates]}
+        following = tuple(
+            NextCommand(f"db_migrate.py new {self.name} --choose {candidate.choice}", candidate.summary)
+            for candidate in self.candidates
+        )
+        return Report(tool, ExitCode.UNDECIDED, self.message, self.findings, data, following)
+
+
+def _report(
+    engine: Engine,
+    adapter: Adapter | None,
+    parts: list[Part],
+    planned: list[tuple[Path, str]],
+    *,
+    notes: list[Finding],
+    dry_run: bool,
+) -> tuple[Report, str]:
+    findings = list(notes)
+    if parts[0].draft:
+        findings.append(
+            Finding(
+                "draft",
+                "warning",
+                "; ".join(parts[0].notes) or "somebody has to decide",
+                str(planned[0][0]),
+                "Make the file what you want, then delete its line `-- db_migrate: draft`; `up` refuses it until then."
+                if adapter is None
+                else "Read the header, and make the file what you want before you apply it.",
+            )
+        )
+    else:
+        findings.extend(Finding("note", "info", note, str(planned[0][0])) for part in parts for note in part.notes)
+    verb = "would write" if dry_run else "wrote"
+    count = f"{len(planned)} files" if len(planned) > 1 else str(planned[0][0])
+    tool = adapter.name if adapter else "dbmate format"
+    summary = f"{verb} {count} ({engine}, {tool})" + (", a draft" if parts[0].draft else "")
+    data = {
+        "engine": engine,
+        "format": adapter.name if adapter else "dbmate",
+        "draft": parts[0].draft,
+        "files": [{"path": str(path), "content": text} for path, text in planned],
+    }
+    body = "\n".join(f"{path}\n{text}" for path, text in planned)
+    if adapter is None:
+        following = (NextCommand("db_migrate.py plan", "read what would run"),)
+    else:
+        following = (NextCommand(adapter.module.APPLY, f"{adapter.name} applies its own files"),)
+    return Report("db_migrate", ExitCode.OK, summary, tuple(findings), data, following), body
