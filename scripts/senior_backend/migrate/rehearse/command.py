@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from senior_backend.console import environment
-from senior_backend.console.errors import InputError, UnavailableError
+from senior_backend.console.errors import InputError
 from senior_backend.console.exit_codes import ExitCode
 from senior_backend.console.output import table
 from senior_backend.console.progress import Progress
@@ -85,7 +85,17 @@ def _source(engine: Engine, url: str | None) -> Iterator[Any]:
             with scratch.embedded_postgresql() as source:
                 yield source
         return
-    raise UnavailableError(f"rehearse does not know {engine}", code="engine-unsupported")
+    if engine == "sqlite":
+        yield scratch.SqliteSource()
+        return
+    environment.ensure("migrate", ["pymysql"])
+    if url:
+        address = parse_url(url)
+        account = {"host": address.host, "port": address.port, "user": address.user, "password": address.password or ""}
+        yield scratch.MysqlSource(account)
+    else:
+        with scratch.temporary_mariadb() as started:
+            yield started
 
 
 def report(result: Rehearsal, options: argparse.Namespace) -> tuple[Report, str]:
