@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from senior_backend.migrate.rehearse.fill import mentioned
@@ -86,7 +86,7 @@ class MysqlServer:
             Table(
                 name=self.quote(label),
                 label=label,
-                columns=tuple(columns.get(label, ())),
+                columns=tuple(_json(column, checks.get(label, ())) for column in columns.get(label, ())),
                 primary_key=tuple(keys.get(label, {}).get("PRIMARY", ())),
                 uniques=tuple(tuple(names) for index, names in keys.get(label, {}).items() if index != "PRIMARY"),
                 foreign_keys=tuple(
@@ -199,10 +199,17 @@ def _column(row: tuple[Any, ...]) -> Column:
     ) if data_type in ("enum", "set") else ()  # fmt: skip
     extra = (extra or "").lower()
     return Column(
-        name, column_type, kind, nullable == "NO", default is not None or "auto_increment" in extra or nullable == "YES",
+        name, column_type, kind, nullable == "NO",
+        default is not None or "auto_increment" in extra or nullable == "YES",
         "generated" in extra and "default_generated" not in extra, int(length) if length and length < 4000 else None,
         int(precision) if precision else None, int(scale or 0), _BITS.get(data_type, 32), labels,
     )  # fmt: skip
+
+
+def _json(column: Column, checks: Sequence[str]) -> Column:
+    """Return the column as JSON where a CHECK says so: MariaDB keeps JSON as text with json_valid."""
+    valid = any("json_valid" in check.lower() and f"`{column.name}`" in check for check in checks)
+    return replace(column, kind="json") if valid else column
 
 
 class Probe:
