@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from senior_backend.migrate import operations as ops
-from senior_backend.migrate.catalog import DEFAULT_SCHEMA, Catalog, Domain, Index, Table
+from senior_backend.migrate.catalog import DEFAULT_SCHEMA, Catalog, Domain, Index, Table, TableKind
 from senior_backend.migrate.operations import Column, Constraint, Name, Operation
 
 if TYPE_CHECKING:
@@ -146,12 +146,14 @@ def _add_constraint(catalog: Catalog, table: Table, constraint: Constraint) -> N
     if constraint.kind == "primary-key":
         for column in columns:
             _set_column(catalog, table, column, not_null=True)
-    if constraint.kind == "foreign-key" and constraint.references is not None:
-        parent = catalog.key(constraint.references)
+    references = constraint.references
+    if references is not None:
+        parent = catalog.key(references)
+        references = Name(references.name, parent[0])  # whatever the search path will be later
         catalog.referrers.setdefault(parent, set()).add(catalog.key(table.name))
         if catalog.engine in ("mysql", "mariadb") and not table.indexed_first(columns):
             _add_index(catalog, table, Index(name, columns, mentioned=frozenset(columns)))  # InnoDB makes one itself
-    table.constraints[name] = replace(constraint, name=name, columns=columns)
+    table.constraints[name] = replace(constraint, name=name, columns=columns, references=references)
 
 
 def _add_index(catalog: Catalog, table: Table, index: Index) -> None:
@@ -431,9 +433,10 @@ def _rename_object(catalog: Catalog, op: ops.RenameObject, unit: int | None) -> 
         for key in [key for key in catalog.tables if key[0] == op.name.name]:
             _move(catalog, Name(key[1], key[0]), Name(key[1], op.new_name))
     elif op.kind in ("type", "domain"):
-        for known in (catalog.enums, catalog.domains):
-            if op.name.name in known:
-                known[op.new_name] = known.pop(op.name.name)  # type: ignore[attr-defined]
+        if op.name.name in catalog.enums:
+            catalog.enums[op.new_name] = catalog.enums.pop(op.name.name)
+        if op.name.name in catalog.domains:
+            catalog.domains[op.new_name] = catalog.domains.pop(op.name.name)
 
 
 def _drop_object(catalog: Catalog, op: ops.DropObject, unit: int | None) -> None:
@@ -461,10 +464,9 @@ def _create_object(catalog: Catalog, op: ops.CreateObject, unit: int | None) -> 
 def _create_view(catalog: Catalog, op: ops.CreateView, unit: int | None) -> None:
     key = _new_key(catalog, op.name)
     old = catalog.tables.get(key)
-    kind = "materialized-view" if op.materialized else "view"
-    catalog.tables[key] = Table(
-        Name(op.name.name, key[0]), kind, complete=False, unit=old.unit if old else unit, reads=op.reads
-    )  # type: ignore[arg-type]
+    kind: TableKind = "materialized-view" if op.materialized else "view"
+    unit = old.unit if old else unit
+    catalog.tables[key] = Table(Name(op.name.name, key[0]), kind, complete=False, unit=unit, reads=op.reads)
 
 
 def _enum(catalog: Catalog, op: ops.CreateEnum, unit: int | None) -> None:

@@ -87,6 +87,7 @@ def _run(
         statement=options.statement_timeout,
         attempts=options.lock_retries,
         wait=options.wait,
+        reconnect=options.reconnect,
         interrupted=options.interrupted,
         max_lag=options.max_lag,
     )

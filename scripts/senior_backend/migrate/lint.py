@@ -6,6 +6,7 @@ import gc
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from senior_backend.console.errors import InputError
 from senior_backend.migrate import operations as ops
 from senior_backend.migrate.catalog_replay import apply
 from senior_backend.migrate.hazards.rule import Context, Hazard, Rule, TransactionState, Unit
@@ -68,33 +69,19 @@ class LintResult:
     files: int = 0
 
 
-def reader_for(engine: Engine) -> type[_Reader]:
-    """Return the reader of an engine's SQL."""
-    return _PostgresReader if engine == "postgresql" else _GenericReader
+def read_statements(text: str, engine: Engine) -> list[ParsedStatement]:
+    """Return the statements of a script with what each does.
 
+    Raises:
+        InputError: a quote or comment never ends.
+    """
+    if engine == "postgresql":
+        from senior_backend.migrate.postgres import read as read_postgresql
 
-class _Reader:
-    @staticmethod
-    def read(text: str, engine: Engine) -> list[ParsedStatement]:
-        """Return the statements of a text with what they do."""
-        raise NotImplementedError
+        return read_postgresql(text)
+    from senior_backend.migrate.generic import read
 
-
-class _PostgresReader(_Reader):
-    @staticmethod
-    def read(text: str, engine: Engine) -> list[ParsedStatement]:
-        from senior_backend.migrate import postgres
-
-        del engine
-        return postgres.read(text)
-
-
-class _GenericReader(_Reader):
-    @staticmethod
-    def read(text: str, engine: Engine) -> list[ParsedStatement]:
-        from senior_backend.migrate import generic
-
-        return generic.read(text, engine)
+    return read(text, engine)
 
 
 class Linter:
@@ -132,7 +119,7 @@ class Linter:
     def _unit(self, unit: Unit) -> None:
         self._number += 1
         engine = self.catalog.engine
-        statements = reader_for(engine).read(unit.text, engine)
+        statements = _read(unit, engine)
         if not unit.lint:
             for parsed in statements:
                 for operation in parsed.operations:
@@ -162,7 +149,7 @@ class Linter:
         wrapped = unit.transaction is True
         for parsed in statements:
             if not wrapped and not context.transaction.explicit:
-                # Autocommit, or nobody knows: what a statement locks it gives back. SET LOCAL gets the benefit of doubt.
+                # Autocommit, or nobody knows: what a statement locks it gives back; SET LOCAL is believed.
                 kept = context.transaction.settings if unit.transaction is None else {}
                 context.transaction = TransactionState(settings=kept)
             context.statement = parsed
@@ -217,6 +204,15 @@ class Linter:
                         Hazard(message, fix),
                     )
                 )
+
+
+def _read(unit: Unit, engine: Engine) -> list[ParsedStatement]:
+    """Read a migration; errors of its text name its file."""
+    try:
+        return read_statements(unit.text, engine)
+    except InputError as error:
+        where = error.where.replace("<sql>", unit.path, 1) if error.where else unit.path
+        raise InputError(error.message, code=error.code, hint=error.hint, where=where) from error
 
 
 def _at(unit: Unit, parsed: ParsedStatement, rule: Rule, hazard: Hazard) -> Found:

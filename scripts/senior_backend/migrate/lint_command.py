@@ -90,9 +90,9 @@ def _catalog(engine: Engine, options: argparse.Namespace, units: list[Unit]) -> 
     from senior_backend.migrate.catalog import Catalog
 
     if options.database_url:
-        from senior_backend.migrate import catalog_live
+        from senior_backend.migrate.catalog_live import read
 
-        catalog, applied = catalog_live.read(options.database_url)
+        catalog, applied = read(options.database_url)
         units = lint_sources.units_of(options.paths or [options.migrations_dir], applied)
         return catalog, [unit for unit in units if unit.lint], "the live database"
     catalog = Catalog(engine)

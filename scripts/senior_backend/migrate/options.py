@@ -107,6 +107,13 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--wait", type=seconds, default=60.0, metavar="TIME", help="how long to wait for another runner (default 60s)"
     )
     limits.add_argument(
+        "--reconnect",
+        type=seconds,
+        default=60.0,
+        metavar="TIME",
+        help="how long to wait for a server that went away (default 60s)",
+    )
+    limits.add_argument(
         "--max-lag", type=seconds, default=5.0, metavar="TIME",
         help="backfills pause while a replica is further behind (default 5s)",
     )  # fmt: skip

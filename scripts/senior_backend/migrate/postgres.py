@@ -14,11 +14,13 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from senior_backend.migrate.operations import Opaque, Operation, ParsedStatement
-from senior_backend.migrate.postgres_operations import operations_of
+from senior_backend.migrate.postgres_operations import PostgresExpression, operations_of, read_type
 from senior_backend.migrate.statements import Statement, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from senior_backend.migrate.operations import Type
 
 # Its type stubs have a syntax error, over which mypy would stop.
 postgast: Any = importlib.import_module("postgast")
@@ -59,7 +61,33 @@ def deparse_expression(node: Any) -> str:
     tree = postgast.pg_query_pb2.ParseResult()
     target = tree.stmts.add().stmt.select_stmt.target_list.add().res_target
     target.val.CopyFrom(node)
-    return postgast.deparse(tree).removeprefix("SELECT ")
+    return str(postgast.deparse(tree)).removeprefix("SELECT ")
+
+
+def expression(sql: str) -> PostgresExpression:
+    """Return an expression that a live catalogue printed.
+
+    Raises:
+        ValueError: it is no expression.
+    """
+    return PostgresExpression(_target(f"SELECT {sql}"))
+
+
+def type_of(sql: str) -> Type:
+    """Return a type as `format_type` of a live catalogue prints it.
+
+    Raises:
+        ValueError: it is no type.
+    """
+    return read_type(_target(f"SELECT NULL::{sql}").type_cast.type_name)
+
+
+def _target(query: str) -> Any:
+    try:
+        tree = postgast.parse(query)
+    except postgast.PgQueryError as error:
+        raise ValueError(query) from error
+    return tree.stmts[0].stmt.select_stmt.target_list[0].res_target.val
 
 
 class _Places:

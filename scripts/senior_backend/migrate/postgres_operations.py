@@ -146,7 +146,8 @@ def _expression(node: Node) -> PostgresExpression:
     return PostgresExpression(node)
 
 
-def _type(node: Node) -> Type:
+def read_type(node: Node) -> Type:
+    """Return the type that a `TypeName` of the tree names."""
     names = node.names
     name = names[-1].string.sval
     schema = names[-2].string.sval if len(names) > 1 else None
@@ -231,7 +232,7 @@ def _column(node: Node) -> Column:
             constraints.append(_constraint(constraint, name))
     return Column(
         name,
-        _type(node.type_name) if node.HasField("type_name") else None,
+        read_type(node.type_name) if node.HasField("type_name") else None,
         not_null,
         default,
         cast("ops.Generated | None", generated),
@@ -352,7 +353,7 @@ def _alter_type(table: Name, command: Node) -> Operation:
     return ops.AlterColumnType(
         table,
         command.name,
-        _type(column.type_name),
+        read_type(column.type_name),
         PostgresExpression(column.raw_default) if column.HasField("raw_default") else None,
         _name_of(column.coll_clause.collname).name if column.HasField("coll_clause") else None,
     )
@@ -473,7 +474,7 @@ def _drop(node: Node) -> Iterator[Operation]:
 
 def _create_domain(node: Node) -> Iterator[Operation]:
     kinds = {_CONSTRAINT_KINDS.get(item.constraint.contype) for item in node.constraints}
-    yield ops.CreateDomain(_name_of(node.domainname), _type(node.type_name), bool(kinds & {"check", "not-null"}))
+    yield ops.CreateDomain(_name_of(node.domainname), read_type(node.type_name), bool(kinds & {"check", "not-null"}))
 
 
 _DOMAIN_ACTIONS = {"T": "default", "N": "drop-not-null", "O": "set-not-null", "C": "add", "X": "drop", "V": "validate"}

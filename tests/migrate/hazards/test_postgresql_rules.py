@@ -1,9 +1,9 @@
-"""Every example of every PostgreSQL rule, through the linter and on a server, where what the rule claims is measured."""
+"""Every example of every PostgreSQL rule, through the linter and on a server that shows whether its claims hold."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, LiteralString, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 import pytest
@@ -73,8 +73,8 @@ def example_database(postgresql_server: str) -> Iterator[str]:
     with psycopg.connect(postgresql_server, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     with psycopg.connect(conninfo.make_conninfo(postgresql_server, dbname=name), autocommit=True) as connection:
-        connection.execute(cast("LiteralString", examples.POSTGRESQL))
-        connection.execute(cast("LiteralString", examples.POSTGRESQL_DATA))
+        connection.execute(examples.POSTGRESQL)
+        connection.execute(examples.POSTGRESQL_DATA)
         connection.execute("VACUUM ANALYZE")
     yield name
     with psycopg.connect(postgresql_server, autocommit=True) as connection:
@@ -127,7 +127,7 @@ def measure(connection: psycopg.Connection, text: str) -> Measured:
     unsent = _reads(connection)  # what the backend has not reported yet of earlier transactions counts as well
     try:
         for statement in split(text, "postgresql"):
-            connection.execute(cast("LiteralString", statement.text))
+            connection.execute(statement.text)
         after = _relations(connection)
         locks: dict[str, set[str]] = {}
         for oid, mode in connection.execute(
@@ -149,10 +149,10 @@ def _run(connection: psycopg.Connection, example: Example) -> None:
     if example.transaction:
         with connection.transaction(force_rollback=True):
             for statement in split(example.sql, "postgresql"):
-                connection.execute(cast("LiteralString", statement.text))
+                connection.execute(statement.text)
         return
     for statement in split(example.sql, "postgresql"):
-        connection.execute(cast("LiteralString", statement.text))
+        connection.execute(statement.text)
 
 
 def _mode(lock: str) -> str:
@@ -164,7 +164,7 @@ def test_examples_do_on_the_server_what_the_rule_claims(
     rule: Rule, example: Example, bad: bool, connection: psycopg.Connection
 ) -> None:
     if example.setup:
-        connection.execute(cast("LiteralString", example.setup))
+        connection.execute(example.setup)
     if example.fails:
         with pytest.raises(psycopg.Error):
             _run(connection, example)
@@ -176,7 +176,7 @@ def test_examples_do_on_the_server_what_the_rule_claims(
     if bad:
         _check_claim(rule, example, measured)
     elif rule.effect in ("scan", "rewrite"):
-        _check_harmless(measured)
+        _check_harmless(measured, _mode(example.lock or ""))
 
 
 def _check_claim(rule: Rule, example: Example, measured: Measured) -> None:
@@ -193,10 +193,10 @@ def _check_claim(rule: Rule, example: Example, measured: Measured) -> None:
         assert sum(measured.reads.values()) == 0, measured
 
 
-def _check_harmless(measured: Measured) -> None:
+def _check_harmless(measured: Measured, allowed: str) -> None:
     assert not measured.rewritten, measured
     for table, modes in measured.locks.items():
-        if modes & BLOCKING:
+        if (modes & BLOCKING) - {allowed}:
             assert measured.reads.get(table, 0) < examples.ROWS, measured
 
 

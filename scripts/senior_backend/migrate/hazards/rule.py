@@ -23,6 +23,7 @@ class Example:
     `setup` comes on top of the example schema and is taken as an earlier migration. `transaction` False sends one
     statement at a time. `effect` overrides that of the rule. `fails` says that the server refuses the example.
     `runs` False keeps an example from the server: it needs another version, or would drop what tests stand on.
+    `engine` is set where an example is of one of the rule's engines only.
     """
 
     sql: str
@@ -33,6 +34,7 @@ class Example:
     lock: str | None = None
     fails: bool = False
     runs: bool = True
+    engine: Engine | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,8 @@ def check(operation: ops.AlterColumnType, context: Context) -> Iterator[Hazard]:
         yield Hazard(
             f"the type that {operation.column} has now is not known here; unless it is stored the same way as "
             f"{operation.type}, this {rewrite}",
-            f"Show the linter the schema (--database-url, --schema, or the earlier migrations). If it does rewrite:\n{steps}",
+            "Show the linter the schema (--database-url, --schema, or the earlier migrations). If it does rewrite:\n"
+            f"{steps}",
             str(operation.table),
         )
     elif change == "utc":

@@ -17,7 +17,8 @@ def check(operation: ops.DetachPartition, context: Context) -> Iterator[Hazard]:
     if operation.concurrently or operation.finalize or context.is_new(operation.table):
         return
     parent, child = text.name(operation.table), text.name(operation.child)
-    fix = f"In a migration of its own, outside a transaction:\nALTER TABLE {parent} DETACH PARTITION {child} CONCURRENTLY;"
+    detach = f"ALTER TABLE {parent} DETACH PARTITION {child} CONCURRENTLY;"
+    fix = f"In a migration of its own, outside a transaction:\n{detach}"
     if not context.at_least(14):
         fix = "From PostgreSQL 14 on, CONCURRENTLY spares the lock. Until then:\nSET LOCAL lock_timeout = '2s';"
     yield Hazard(

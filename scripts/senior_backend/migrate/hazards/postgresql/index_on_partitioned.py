@@ -46,7 +46,7 @@ def check(operation: ops.CreateIndex, context: Context) -> Iterator[Hazard]:
 RULE = Rule(
     id="pg-create-index-on-partitioned-table",
     summary="CREATE INDEX on a partitioned table blocks writes to all partitions, and has no CONCURRENTLY",
-    why="ON ONLY makes an empty index on the parent; the indexes of the partitions are built concurrently and attached.",
+    why="ON ONLY makes an empty index on the parent; those of the partitions are built concurrently and attached.",
     catalogue="B1.44",
     severity="error",
     lock="SHARE",

@@ -18,7 +18,7 @@ def check(operation: ops.AddColumn, context: Context) -> Iterator[Hazard]:
     if column.type is None or column.type.name != "json" or context.is_new(operation.table):
         return
     yield Hazard(
-        f"json has no equality operator: SELECT DISTINCT, UNION and GROUP BY over {operation.table} fail from now on",
+        f"json cannot be compared: DISTINCT, UNION and GROUP BY over the rows of {operation.table} fail from now on",
         f"ALTER TABLE {text.name(operation.table)} ADD COLUMN {text.identifier(column.name)} jsonb;",
         str(operation.table),
     )

@@ -37,7 +37,7 @@ RULE = Rule(
     check=check,
     bad=(Example("REFRESH MATERIALIZED VIEW user_names;"),),
     good=(
-        Example("REFRESH MATERIALIZED VIEW CONCURRENTLY user_names;"),
+        Example("REFRESH MATERIALIZED VIEW CONCURRENTLY user_names;", lock="EXCLUSIVE"),
         Example("CREATE MATERIALIZED VIEW m AS SELECT 1 AS a WITH NO DATA; REFRESH MATERIALIZED VIEW m;"),
     ),
 )

@@ -23,7 +23,7 @@ def check(operation: ops.RenameTable, context: Context) -> Iterator[Hazard]:
     yield Hazard(
         f"running code that names {operation.table} fails from the moment of the rename",
         f"In one transaction:\nALTER TABLE {old} RENAME TO {new};\n"
-        f"CREATE VIEW {old} AS SELECT * FROM {qualified};  -- simple views can be written to\n"
+        f"CREATE VIEW {old} AS TABLE {qualified};  -- simple views can be written to\n"
         f"-- when no code uses the old name any more:\nDROP VIEW {old};",
         str(operation.table),
     )

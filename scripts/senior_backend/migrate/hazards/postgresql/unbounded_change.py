@@ -16,14 +16,18 @@ def check(operation: ops.Update | ops.Delete, context: Context) -> Iterator[Haza
     """Report a change of every row in one statement."""
     if operation.filtered or context.is_new(operation.table):
         return
-    verb = "UPDATE" if isinstance(operation, ops.Update) else "DELETE"
+    rows = context.rows(operation.table)
+    if isinstance(operation, ops.Update):
+        message = (
+            f"UPDATE without WHERE locks every row of {operation.table}{rows} until it commits, and doubles the table "
+            "on disk"
+        )
+    else:
+        message = f"DELETE without WHERE removes every row of {operation.table}{rows} in one transaction"
     yield Hazard(
-        f"{verb} without WHERE locks every row of {operation.table}{context.rows(operation.table)} until it commits, "
-        "and doubles the table on disk"
-        if verb == "UPDATE"
-        else f"DELETE without WHERE removes every row of {operation.table}{context.rows(operation.table)} in one transaction",
-        f"In batches by primary key, each its own transaction, outside the migration that changes the schema:\n"
-        f"{text.name(operation.table)} … WHERE id BETWEEN … AND …;",
+        message,
+        "In batches by primary key, each its own transaction, outside the migration that changes the schema:\n"
+        f"… {text.name(operation.table)} … WHERE id BETWEEN … AND …;",
         str(operation.table),
     )
 
