@@ -54,7 +54,8 @@ def run(server: Server, session: Session, step: Step) -> bool:
             last or (),
         )
         upper = ends[0] if ends else None
-        bounds, values = [], []
+        bounds: list[str] = []
+        values: list[Any] = []
         for value, sign in ((last, ">"), (upper, "<=")):
             if value is not None:
                 bounds.append(f"({columns}) {sign} ({marks})")

@@ -7,8 +7,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from senior_backend.console import environment
-from senior_backend.console.errors import InputError, UnavailableError
+from senior_backend.console.errors import InputError
 from senior_backend.console.exit_codes import ExitCode
+from senior_backend.console.files import write_atomically
 from senior_backend.console.output import table
 from senior_backend.console.progress import Progress
 from senior_backend.console.report import NextCommand, Report
@@ -85,7 +86,17 @@ def _source(engine: Engine, url: str | None) -> Iterator[Any]:
             with scratch.embedded_postgresql() as source:
                 yield source
         return
-    raise UnavailableError(f"rehearse does not know {engine}", code="engine-unsupported")
+    if engine == "sqlite":
+        yield scratch.SqliteSource()
+        return
+    environment.ensure("migrate", ["pymysql"])
+    if url:
+        address = parse_url(url)
+        account = {"host": address.host, "port": address.port, "user": address.user, "password": address.password or ""}
+        yield scratch.MysqlSource(account)
+    else:
+        with scratch.temporary_mariadb() as started:
+            yield started
 
 
 def report(result: Rehearsal, options: argparse.Namespace) -> tuple[Report, str]:
@@ -111,6 +122,13 @@ def report(result: Rehearsal, options: argparse.Namespace) -> tuple[Report, str]
         steps.append(
             NextCommand(f"db_migrate.py rewrite {names} --engine {result.engine}", "writes steps that do not block")
         )
+    if options.timeline is not None and result.queries:
+        environment.ensure("migrate", ["jinja2"])
+        from senior_backend.migrate.rehearse import timeline
+
+        sessions = f"{options.readers} reading and {options.writers} writing sessions"
+        write_atomically(options.timeline, timeline.render(result, summary, findings, sessions))
+        data["timeline"] = str(options.timeline)
     return Report(TOOL, code, summary, tuple(findings), data, tuple(steps)), body(result)
 
 

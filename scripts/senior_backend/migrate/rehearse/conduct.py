@@ -256,7 +256,14 @@ def _apply(
             time.sleep(TAIL_SECONDS)
         offset = statements[-1].transaction + 1 if statements else 0
         done = [replace(run, transaction=run.transaction + offset) for run in done]
-        found = waits(load.runs, watch.blocked, done, migration=session.identity, long=settings.max_wait)
+        found = waits(
+            load.runs,
+            watch.blocked,
+            done,
+            migration=session.identity,
+            long=settings.max_wait,
+            watched=server.engine != "sqlite",
+        )
         shift = len(statements)
         waited.extend(
             replace(wait, statement=None if wait.statement is None else wait.statement + shift) for wait in found

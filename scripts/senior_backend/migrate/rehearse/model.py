@@ -127,6 +127,10 @@ class Server(Protocol):
     def placeholder(self) -> str:
         """How a parameter is written."""
 
+    @property
+    def transactional(self) -> bool:
+        """Whether schema changes can be part of a transaction."""
+
     def connect(self, name: str) -> Session:
         """Return a new session."""
 

@@ -24,6 +24,8 @@ from senior_backend.migrate.rehearse.model import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+SLOW = 0.02
+"""Seconds from which a query counts as waiting where the engine does not tell."""
 INTERVAL = 0.01
 """Seconds between two looks at the lock table: shorter waits than this hurt nobody."""
 
@@ -84,6 +86,7 @@ def run_scripts(
         transactional = script.down_transactional if direction == "down" else script.transactional
         if not steps:
             continue
+        transactional = transactional and server.transactional
         groups = [list(steps)] if transactional else [[step] for step in steps]
         for group in groups:
             done = _run_group(
@@ -109,7 +112,7 @@ def _run_group(
     transactional: bool,
 ) -> list[StatementRun]:
     # A lone statement means the same with and without BEGIN; with it, its locks can be read before they are gone.
-    wrapped = transactional or not server.needs_autocommit(steps[0].text)
+    wrapped = server.transactional and (transactional or not server.needs_autocommit(steps[0].text))
     runs: list[StatementRun] = []
     error: str | None = None
     for step in steps:
@@ -162,8 +165,12 @@ def waits(
     *,
     migration: int,
     long: float,
+    watched: bool = True,
 ) -> tuple[Wait, ...]:
-    """Return the queries that waited for the migration, and those that took `long` seconds for no visible reason."""
+    """Return the queries that waited for the migration, and those that took `long` seconds for no visible reason.
+
+    Where the engine does not tell who waits (`watched` is False), a slow query beside the migration waited for it.
+    """
     by_waiter: dict[int, list[Blocked]] = {}
     at_time: dict[float, dict[int, set[int]]] = {}
     for look in blocked:
@@ -175,9 +182,17 @@ def waits(
         first = next((look for look in looks if _leads_to(look.waiter, migration, at_time[look.at])), None)
         if first:
             found.append(Wait(query, _statement_at(statements, first), first.relation, first.mode))
+        elif not watched and query.seconds >= SLOW and (number := _beside(statements, query)) is not None:
+            found.append(Wait(query, number))
         elif query.seconds >= long:
             found.append(Wait(query, None))
     return tuple(found)
+
+
+def _beside(statements: Sequence[StatementRun], query: QueryRun) -> int | None:
+    """Return the longest statement whose transaction was open while a query ran."""
+    beside = [i for i, run in enumerate(statements) if run.started < query.ended and query.started < run.released]
+    return max(beside, key=lambda i: statements[i].seconds, default=None)
 
 
 def _leads_to(waiter: int, target: int, blockers: dict[int, set[int]]) -> bool:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from senior_backend.migrate.rehearse.fill import mentioned
 from senior_backend.migrate.rehearse.model import Blocked, Column, Cost, ForeignKey, Kind, Table
 
 if TYPE_CHECKING:
@@ -151,20 +152,13 @@ def load(session: PostgresSession, table: Table, columns: Sequence[str], rows: I
                 copy.write_row(row)
         known = {column.name for column in table.columns}
         checks = " AND ".join(
-            f"({check}) IS NOT FALSE" for check in table.checks if columns_named(check, known) <= set(columns)
+            f"({check}) IS NOT FALSE" for check in table.checks if mentioned(check, known) <= set(columns)
         )
         cursor.execute(
             f"INSERT INTO {table.name} ({names}) OVERRIDING SYSTEM VALUE SELECT {names} FROM rehearsed_rows "  # noqa: S608
             f"WHERE {checks or 'true'} ON CONFLICT DO NOTHING"
         )
         return cursor.rowcount
-
-
-def columns_named(expression: str, known: set[str]) -> set[str]:
-    """Return those of the `known` columns whose names occur in an expression."""
-    return {
-        name for name in known if re.search(rf'(?<![\w"]){re.escape(name)}(?![\w"])|"{re.escape(name)}"', expression)
-    }
 
 
 def finish_loading(session: Session, tables: Sequence[Table]) -> None:
@@ -191,6 +185,7 @@ class PostgresServer:
     label: str
     engine: str = "postgresql"
     placeholder: str = "%s"
+    transactional: bool = True
 
     def connect(self, name: str) -> PostgresSession:
         """Return a new session."""

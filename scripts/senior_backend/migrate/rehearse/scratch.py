@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
+import shutil
+import subprocess
 import tempfile
-from typing import TYPE_CHECKING
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from senior_backend.console.errors import UnavailableError
 
@@ -19,6 +24,11 @@ NO_SERVER = (
     "Name a server on which databases may be created and dropped: --scratch-url postgresql://USER@HOST/postgres "
     "(for example `docker run --rm -p 55432:5432 -e POSTGRES_PASSWORD=scratch postgres`)."
 )
+NO_MYSQL = (
+    "Name a server on which databases may be created and dropped: --scratch-url mysql://root@HOST/mysql "
+    "(for example `docker run --rm -p 33306:3306 -e MARIADB_ALLOW_EMPTY_ROOT_PASSWORD=1 mariadb`)."
+)
+START_SECONDS = 60.0
 
 
 class PostgresSource:
@@ -94,6 +104,110 @@ def embedded_postgresql() -> Iterator[PostgresSource]:
             yield PostgresSource(server.get_uri())
         finally:
             server.cleanup()
+
+
+class MysqlSource:
+    """Makes scratch databases on a MySQL or MariaDB server; `options` are those of the driver."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._options = options
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[Server]:
+        """Yield a new empty database.
+
+        Raises:
+            UnavailableError: the server cannot be reached, or refuses to create a database.
+        """
+        import pymysql
+
+        from senior_backend.migrate.rehearse.mysql import MysqlServer
+
+        name = PREFIX + secrets.token_hex(6)
+        options = {key: value for key, value in self._options.items() if key != "database"}
+        try:
+            admin = pymysql.connect(**options, autocommit=True, connect_timeout=10)
+        except pymysql.Error as error:
+            where = f"mysql://{options.get('host', '')}:{options.get('port', '')}"
+            raise UnavailableError(
+                f"cannot connect to the scratch server: {_first_line(error)}", code="scratch-unreachable", where=where,
+                hint=NO_MYSQL,
+            ) from error  # fmt: skip
+        with contextlib.closing(admin), admin.cursor() as cursor:
+            cursor.execute("SELECT VERSION()")
+            version = str((cursor.fetchone() or ("",))[0])
+            maria = "mariadb" in version.lower()
+            try:
+                cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+            except pymysql.Error as error:
+                raise UnavailableError(
+                    f"the scratch server does not let us create a database: {_first_line(error)}",
+                    code="scratch-not-creatable",
+                    hint="Use an account that may create databases.",
+                ) from error
+            label = f"{'MariaDB' if maria else 'MySQL'} {version.partition('-')[0]}"
+            try:
+                yield MysqlServer("mariadb" if maria else "mysql", label, {**options, "database": name})
+            finally:
+                cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+
+
+class SqliteSource:
+    """Makes scratch databases in a temporary folder."""
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[Server]:
+        """Yield a new empty database."""
+        from senior_backend.migrate.rehearse.sqlite import SqliteServer
+
+        with tempfile.TemporaryDirectory(prefix="rehearsal-", ignore_cleanup_errors=True) as folder:
+            yield SqliteServer(Path(folder) / "scratch.sqlite3")
+
+
+@contextlib.contextmanager
+def temporary_mariadb() -> Iterator[MysqlSource]:
+    """Yield a MariaDB or MySQL server of its own, started from the programs on PATH in a temporary folder.
+
+    Raises:
+        UnavailableError: there is no such program, or it does not start.
+    """
+    install = shutil.which("mariadb-install-db") or shutil.which("mysql_install_db")
+    daemon = shutil.which("mariadbd") or shutil.which("mysqld")
+    if daemon is None:
+        raise UnavailableError(
+            "no MariaDB or MySQL server to rehearse on: neither --scratch-url nor mariadbd or mysqld on PATH",
+            code="no-scratch-server",
+            hint=NO_MYSQL,
+        )
+    with tempfile.TemporaryDirectory(prefix="rehearsal-", ignore_cleanup_errors=True) as folder:
+        data, socket = f"{folder}/data", f"{folder}/s"
+        owner = ["--user=root"] if hasattr(os, "getuid") and os.getuid() == 0 else []
+        first = (
+            [install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal", *owner]
+            if install
+            else [daemon, "--no-defaults", "--initialize-insecure", f"--datadir={data}", *owner]
+        )
+        made = subprocess.run(first, capture_output=True, text=True, check=False, timeout=START_SECONDS)
+        if made.returncode != 0:
+            raise UnavailableError(
+                f"the scratch server cannot be set up: {(made.stderr or made.stdout).strip().splitlines()[-1:]}",
+                code="no-scratch-server", hint=NO_MYSQL,
+            )  # fmt: skip
+        server = subprocess.Popen(
+            [daemon, "--no-defaults", f"--datadir={data}", f"--socket={socket}", "--skip-networking", *owner,
+             f"--pid-file={folder}/pid"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while not Path(socket).exists():
+                if server.poll() is not None or time.monotonic() > deadline:
+                    raise UnavailableError("the scratch server does not start", code="no-scratch-server", hint=NO_MYSQL)
+                time.sleep(0.05)
+            yield MysqlSource({"unix_socket": socket, "user": "root"})
+        finally:
+            server.terminate()
+            server.wait(START_SECONDS)
 
 
 def _unreachable(url: str, error: Exception) -> UnavailableError:

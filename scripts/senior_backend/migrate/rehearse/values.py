@@ -103,8 +103,8 @@ def _text(column: Column, ordinal: int, random: random.Random, unique: bool) -> 
                 text = f"{random.choice(FIRST_NAMES)} {random.choice(LAST_NAMES)}"
             else:
                 text = " ".join(random.choice(WORDS) for _ in range(random.randint(1, 4)))
-    if unique and mark not in text:
-        text = f"{text} {mark}"
+        if unique:
+            text = f"{text} {mark}"
     if column.size is not None and len(text) > column.size:
         text = mark[-column.size :].rjust(min(column.size, len(mark)), "0") if unique else text[: column.size].rstrip()
     return text or "a"

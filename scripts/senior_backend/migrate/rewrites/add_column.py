@@ -9,7 +9,7 @@ from senior_backend.migrate import operations as ops
 from senior_backend.migrate.hazards.postgresql.add_column_volatile_default import _COMPUTED_ONCE as COMPUTED_ONCE
 from senior_backend.migrate.rewrites import constraints, parts, triggers
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
-from senior_backend.migrate.rewrites.sql import ident, in_schema, literal, made, table_name
+from senior_backend.migrate.rewrites.sql import collation_name, ident, in_schema, literal, made, table_name
 
 if TYPE_CHECKING:
     from senior_backend.migrate.operations import Column, Constraint, Expression, Name, Operation
@@ -86,7 +86,7 @@ def base_type(column: Column) -> str:
 def _plain(operation: ops.AddColumn, *, default: Expression | None, not_null: bool) -> Step:
     column, t = operation.column, table_name(operation.table)
     if_not_exists = "IF NOT EXISTS " if operation.if_not_exists else ""
-    collation = f" COLLATE {column.collation}" if column.collation else ""
+    collation = f" COLLATE {collation_name(column.collation)}" if column.collation else ""
     value = f" DEFAULT {default.sql}" if default is not None else ""
     nulls = " NOT NULL" if not_null else ""
     definition = f"{ident(column.name)} {base_type(column)}{collation}{value}{nulls}"

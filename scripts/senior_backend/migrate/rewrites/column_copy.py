@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING
 
 from senior_backend.migrate.rewrites import parts
 from senior_backend.migrate.rewrites.constraints import reference
-from senior_backend.migrate.rewrites.model import Step
-from senior_backend.migrate.rewrites.sql import ident, in_schema, literal, made, names, rename_column, table_name
+from senior_backend.migrate.rewrites.model import Step, Unknown
+from senior_backend.migrate.rewrites.sql import (
+    ident,
+    in_schema,
+    literal,
+    made,
+    names,
+    rename_column,
+    table_name,
+    tokens,
+)
 
 if TYPE_CHECKING:
     from senior_backend.migrate.catalog import Index, Table
@@ -71,12 +80,32 @@ def dependents(columns: Columns, context: Context) -> Dependents:
             found.problems.append(
                 f"the constraint {constraint_name} has no online form and is given to the copy by hand"
             )
-    found.problems.extend(
-        f"the view {view.name} reads {name} and is created again after the switch, or it keeps showing the old column"
-        for view in context.catalog.tables.values()
-        if name in view.reads
-    )
     return found
+
+
+def _mentions(view: str | None, column: str) -> bool:
+    """Whether the text of a view may name a column; one that is not known may."""
+    if view is None:
+        return True
+    words = {match.group().strip('"').lower() for match in tokens(view)}
+    return column in words or "*" in words
+
+
+def readers(columns: Columns, context: Context) -> Unknown | None:
+    """Return the reason why a column cannot be replaced: a view that reads its table holds on to the old column."""
+    key = context.catalog.key(columns.name)
+    views = [
+        str(view.name)
+        for view_key, view in context.catalog.tables.items()
+        if any(context.catalog.key(one) == key for one in view.reads)
+        and _mentions(context.memory.views.get(view_key), columns.column)
+    ]
+    if not views:
+        return None
+    return Unknown(
+        f"views read {columns.name}.{columns.column} ({', '.join(sorted(views))}) and hold on to the old column",
+        "Drop the views in a migration before (or read the table instead), and create them again in one behind it.",
+    )
 
 
 def _index(index: Index, columns: Columns, found: Dependents) -> None:

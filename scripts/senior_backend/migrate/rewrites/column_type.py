@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from senior_backend.migrate import operations as ops
 from senior_backend.migrate.postgres_types import type_change
 from senior_backend.migrate.rewrites import parts, triggers
-from senior_backend.migrate.rewrites.column_copy import Columns, default_moves, dependents
+from senior_backend.migrate.rewrites.column_copy import Columns, default_moves, dependents, readers
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
-from senior_backend.migrate.rewrites.sql import ident, made, table_name
+from senior_backend.migrate.rewrites.sql import collation_name, ident, made, table_name
 
 if TYPE_CHECKING:
     from senior_backend.migrate.operations import Operation
@@ -31,7 +31,7 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
     plain = operation.using is None or getattr(operation.using, "cast_of", None) == column
     known = own.type if own is not None else None
     if plain and not operation.collation and type_change(known, operation.type, context.catalog) == "free":
-        return None
+        return _rechecked(operation, context)
     if table is None or own is None or not table.complete:
         return Unknown(
             f"what hangs on {name}.{column} (type, default, indexes, constraints) is not known",
@@ -52,8 +52,10 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
         triggers.computed(name, copy, using, sync_name) if using else triggers.assigned(name, copy, column, sync_name)
     )
     keep = triggers.followed(name, old, column, keep_name)
-    collation = f" COLLATE {operation.collation}" if operation.collation else ""
+    collation = f" COLLATE {collation_name(operation.collation)}" if operation.collation else ""
     columns = Columns(table, name, column, copy, column)
+    if (held := readers(columns, context)) is not None:
+        return held
     moved = dependents(columns, context)
     forth, back = default_moves(columns, context)
     nullable = (f"ALTER TABLE {t} ALTER COLUMN {o} DROP NOT NULL",) if own.not_null else ()
@@ -102,6 +104,40 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
     )
     context.assumptions.extend(moved.problems)
     return Rewrite(tuple(steps), undone_by=(f"type {name}.{column}",))
+
+
+def _rechecked(operation: ops.AlterColumnType, context: Context) -> Rewrite | None:
+    """A change of the catalogue alone still checks every row again where a CHECK names the column."""
+    table = context.table(operation.table)
+    t = table_name(operation.table)
+    checks = {
+        name: one
+        for name, one in (table.constraints if table else {}).items()
+        if one.kind == "check" and one.expression is not None and operation.column in one.expression.columns
+    }
+    if not checks:
+        return None
+    named = [(ident(name), one.expression.sql) for name, one in checks.items() if one.expression is not None]
+    locked = frozenset({str(operation.table)})
+    drop = tuple(f"ALTER TABLE {t} DROP CONSTRAINT {name}" for name, _ in named)
+    add = tuple(f"ALTER TABLE {t} ADD CONSTRAINT {name} CHECK ({expression}) NOT VALID" for name, expression in named)
+    steps = (
+        Step(
+            "switch",
+            f"change the type of {operation.table}.{operation.column} without its checks, which would read every row",
+            (*drop, context.text, *add),
+            tables=locked,
+            irreversible="the type before it would write the table anew",
+        ),
+        Step(
+            "validate",
+            "check the existing rows beside the application",
+            tuple(f"ALTER TABLE {t} VALIDATE CONSTRAINT {name}" for name, _ in named),
+            transaction=False,
+            tables=locked,
+        ),
+    )
+    return Rewrite(steps)
 
 
 def _using(text: str) -> str | None:

@@ -57,13 +57,14 @@ def _postgresql(options: argparse.Namespace, units: Sequence[Unit]) -> tuple[Rep
     from senior_backend.migrate.catalog_replay import apply
     from senior_backend.migrate.rewrites import plan as planning
     from senior_backend.migrate.rewrites import render, waivers
+    from senior_backend.migrate.rewrites.model import Memory
 
     catalog = Catalog("postgresql")
     if options.database_url:
         from senior_backend.migrate import catalog_live
 
         catalog, _ = catalog_live.read(options.database_url)
-    serials: set[tuple[tuple[str, str], str]] = set()
+    memory = Memory()
     before: list[Unit] = []
     if options.schema:
         units = [*_unlinted(lint_sources.units_of([str(options.schema)])), *units]
@@ -74,15 +75,15 @@ def _postgresql(options: argparse.Namespace, units: Sequence[Unit]) -> tuple[Rep
             if not options.database_url:
                 for parsed in postgres.read(unit.text):
                     for operation in parsed.operations:
-                        planning.note_serials(operation, catalog, serials)
+                        planning.remember(operation, parsed.statement.text, catalog, memory)
                         apply(catalog, operation, number)
             continue
         text, start, end, transaction, down, version, name = _section(unit)
         plan = planning.plan(
-            text, start, end, transaction=transaction, catalog=catalog, number=number, serials=serials, down=down
+            text, start, end, transaction=transaction, catalog=catalog, number=number, memory=memory, down=down
         )
         taken = files.versions(Path(unit.path).parent) if unit.path != "<stdin>" else []
-        written = render.written(plan, Path(unit.path).name, version, name, taken) if plan.rewritten else []
+        written = render.written(plan, Path(unit.path).name, version, name, taken) if plan.changed else []
         results.append((unit, plan, written))
         before.append(unit)
     first = _relint(before, results, options)
@@ -135,7 +136,7 @@ def _relint(
     units: list[Unit] = []
     for unit in before:
         if not replaced.get(unit.path):
-            units.append(Unit(unit.path, unit.text, unit.transaction, unit.timeouts, lint=False))
+            units.append(unit)
             continue
         for one in replaced[unit.path]:
             migration = files.parse(Path(one.name if one.name[0].isdigit() else f"0{one.name}"), one.text)

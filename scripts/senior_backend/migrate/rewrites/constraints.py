@@ -9,7 +9,7 @@ from senior_backend.migrate import operations as ops
 from senior_backend.migrate.catalog_replay import constraint_name
 from senior_backend.migrate.rewrites import parts
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
-from senior_backend.migrate.rewrites.sql import ident, made, table_name
+from senior_backend.migrate.rewrites.sql import ident, made, names, table_name
 
 if TYPE_CHECKING:
     from senior_backend.migrate.operations import Constraint, Name, Operation
@@ -34,8 +34,10 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
         return _drop(operation, context)
     assert isinstance(operation, ops.AddConstraint)
     constraint = operation.constraint
-    if context.is_new(operation.table) or constraint.using_index or not constraint.enforced:
+    if context.is_new(operation.table) or not constraint.enforced:
         return None
+    if constraint.using_index:
+        return _adopted(operation, context)
     if constraint.kind == "exclude":
         return Unknown(
             "an EXCLUDE constraint has no online form",
@@ -47,7 +49,7 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
     definition = match["definition"].strip()
     if constraint.kind in ("check", "foreign-key"):
         if not constraint.valid:
-            return None
+            return _unvalidated(operation, context)
         return _checked(operation.table, constraint, definition, context)
     return _unique(operation.table, constraint, definition, context)
 
@@ -83,6 +85,51 @@ def foreign_key(table: Name, constraint: Constraint, name: str, definition: str,
             context.assumptions.append(f"no index of {table} begins with {', '.join(constraint.columns)} yet")
     steps.append(parts.validated(table, name, definition, f"the foreign key {name}", constraint.references))
     return tuple(steps)
+
+
+def _adopted(operation: ops.AddConstraint, context: Context) -> Rewrite | None:
+    """A primary key from an index still scans for NULLs where a column may hold them."""
+    known = context.table(operation.table)
+    index = known.indexes.get(operation.constraint.using_index or "") if known else None
+    if operation.constraint.kind != "primary-key" or known is None or index is None:
+        return None
+    nullable = [
+        one for one in index.columns if one is not None and one in known.columns and not known.columns[one].not_null
+    ]
+    if not nullable:
+        return None
+    t, name = table_name(operation.table), ident(operation.constraint.name or index.name)
+    keys = names(one for one in index.columns if one)
+    step = Step(
+        "validate",
+        f"make the index {index.name} the primary key",
+        (context.text,),
+        (
+            f"ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {name}",
+            f"CREATE UNIQUE INDEX CONCURRENTLY {ident(index.name)} ON {t} ({keys})",
+        ),
+        transaction=False,
+        tables=frozenset({str(operation.table)}),
+    )
+    return Rewrite((*(parts.not_null(operation.table, one) for one in nullable), step))
+
+
+def _unvalidated(operation: ops.AddConstraint, context: Context) -> Rewrite | None:
+    """A foreign key that the user adds NOT VALID stays as it is, behind the index that it lacks."""
+    constraint, table = operation.constraint, operation.table
+    known = context.table(table)
+    if constraint.kind != "foreign-key" or known is None or known.indexed_first(constraint.columns):
+        return None
+    index = parts.index(table, made(table.name, *constraint.columns, "idx"), constraint.columns)
+    name = name_of(table, constraint, context)
+    step = Step(
+        "expand",
+        f"add the foreign key {name} for new rows",
+        (context.text,),
+        (f"ALTER TABLE {table_name(table)} DROP CONSTRAINT IF EXISTS {ident(name)}",),
+        tables=frozenset({str(table), str(constraint.references)}),
+    )
+    return Rewrite((index, step), undone_by=(f"constraint {name}",))
 
 
 def _unique(table: Name, constraint: Constraint, definition: str, context: Context) -> Rewrite | Unknown:

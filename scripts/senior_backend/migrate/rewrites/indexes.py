@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
@@ -41,10 +42,11 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
 
 
 def _create(operation: ops.CreateIndex, context: Context) -> Rewrite | Unknown | None:
-    if context.is_new(operation.table) or (operation.concurrently and not context.transaction):
-        return None
     known = context.table(operation.table)
-    if operation.only:
+    if context.is_new(operation.table) or operation.only:
+        return None
+    done = operation.concurrently and not operation.if_not_exists and not context.transaction
+    if done and (known is None or known.kind != "partitioned"):
         return None
     if known is not None and known.kind == "partitioned":
         return _create_partitioned(operation, context)
@@ -117,7 +119,9 @@ def _drop(operation: ops.DropIndex, context: Context) -> Rewrite | Unknown | Non
         transaction=False,
         tables=frozenset({str(known.name)}) if known else frozenset(),
     )
-    return Rewrite((step,), undone_by=(f"index {operation.index.name}",) if step.down else ())
+    if not step.down:
+        return Rewrite((replace(step, irreversible=f"what {operation.index} was is not known"),))
+    return Rewrite((step,), undone_by=(f"index {operation.index.name}",))
 
 
 def _create_again(operation: ops.DropIndex, context: Context) -> tuple[str, ...]:
@@ -177,6 +181,7 @@ def _detach(operation: ops.DetachPartition, context: Context) -> Rewrite | Unkno
         f"detach {operation.child} beside the application",
         (text,),
         transaction=False,
+        irreversible="the bounds of the partition are not in this file",
         tables=frozenset({str(operation.table)}),
     )
     return Rewrite((step,))

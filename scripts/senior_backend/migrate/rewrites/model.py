@@ -60,6 +60,17 @@ class Unknown:
 
 
 @dataclass(slots=True)
+class Memory:
+    """What was seen in statements and the catalogue does not keep.
+
+    `serials` are (key of a table, column) of columns declared as serial, `views` the statements that made views.
+    """
+
+    serials: set[tuple[tuple[str, str], str]] = field(default_factory=set)
+    views: dict[tuple[str, str], str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Context:
     """What a transformation may look at."""
 
@@ -73,8 +84,7 @@ class Context:
     """Number of the file among those that were replayed."""
     earlier: Sequence[Operation] = ()
     """Operations of the file before this one."""
-    serials: frozenset[tuple[tuple[str, str], str]] = frozenset()
-    """(key of a table, column) of those declared as serial: the catalogue keeps only the integer."""
+    memory: Memory = field(default_factory=Memory)
     assumptions: list[str] = field(default_factory=list)
 
     def table(self, name: Name) -> Table | None:
@@ -88,7 +98,7 @@ class Context:
 
     def sequence_of(self, name: Name, column: str) -> str | None:
         """Return the sequence that a serial column draws from and owns, as SQL; None for any other column."""
-        if (self.catalog.key(name), column) in self.serials:
+        if (self.catalog.key(name), column) in self.memory.serials:
             return in_schema(name, made(name.name, column, "seq"))
         own = self.catalog.column(name, column)
         match = _NEXTVAL.match(own.default.sql) if own is not None and own.default is not None else None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
 from senior_backend.migrate import postgres
 from senior_backend.migrate.catalog_replay import apply
 from senior_backend.migrate.postgres_locks import locks
 from senior_backend.migrate.rewrites.add_column import SERIAL
-from senior_backend.migrate.rewrites.model import Context, Rewrite, Stage, Step, Unknown
+from senior_backend.migrate.rewrites.model import Context, Memory, Rewrite, Stage, Step, Unknown
 from senior_backend.migrate.rewrites.registry import transformations
 from senior_backend.migrate.rewrites.sql import commands
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from senior_backend.migrate.catalog import Catalog
-    from senior_backend.migrate.operations import Operation, ParsedStatement
+    from senior_backend.migrate.operations import Column, Operation, ParsedStatement
 
-Deploy = Literal["before", "after"]
+NO_WAY_BACK = "the migration that this came from has no way back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,11 @@ class Plan:
     rewritten: int = 0
     kept: int = 0
 
+    @property
+    def changed(self) -> bool:
+        """Whether the sequence differs from the migration: a statement was replaced, or transactions were parted."""
+        return self.rewritten > 0 or len(self.files) > 1
+
 
 def pieces(parsed: ParsedStatement) -> list[Piece]:
     """Return a statement as pieces: the actions of an ALTER TABLE one by one, where each can be read alone."""
@@ -113,7 +118,7 @@ def plan(
     transaction: bool,
     catalog: Catalog,
     number: int,
-    serials: set[tuple[tuple[str, str], str]],
+    memory: Memory,
     down: str | None,
 ) -> Plan:
     """Return the sequence for the up section `text[start:end]`; `catalog` is changed as the section would change it.
@@ -126,42 +131,46 @@ def plan(
     parts: list[Part] = []
     earlier: list[Operation] = []
     undone: set[str] = set()
-    position = start
+    position, lead = start, ""
     for parsed in statements:
-        lead = _comments(text[position : parsed.statement.start])
+        lead = "\n".join(filter(None, (lead, _comments(text[position : parsed.statement.start]))))
         position = _behind(text, parsed.statement.end, end)
         for piece in pieces(parsed):
-            context = Context(catalog, piece.text, transaction, number, tuple(earlier), frozenset(serials))
+            context = Context(catalog, piece.text, transaction, number, tuple(earlier), memory)
             steps = _rewrite(piece, context, result, undone)
             if steps is None:
                 result.kept += 1
                 parts.append(_kept(piece, lead, catalog, number, transaction=transaction))
             else:
                 result.rewritten += 1
-                parts.extend(Part(lead if i == 0 else "", step, False) for i, step in enumerate(steps))
-            lead = ""
+                parts.extend(Part(lead if i == 0 else "", step, kept=False) for i, step in enumerate(steps))
+            if steps != ():
+                lead = ""
             for operation in piece.operations:
-                note_serials(operation, catalog, serials)
+                if isinstance(operation, ops.Transaction):
+                    transaction = operation.kind == "begin" or (transaction and operation.kind != "commit")
+                remember(operation, piece.text, catalog, memory)
                 apply(catalog, operation, number)
                 earlier.append(operation)
     tail = _comments(text[position:end])
     if tail and parts:
         parts[-1] = replace(parts[-1], tail=tail)
-    result.files = group(parts, _own_way_back(down, undone))
+    result.files = group(parts, _own_way_back(down, undone), has_way_back=bool(down and postgres.read(down)))
     return result
 
 
-def note_serials(operation: Operation, catalog: Catalog, serials: set[tuple[tuple[str, str], str]]) -> None:
-    """Remember columns declared as serial; the catalogue keeps only their integer type."""
+def remember(operation: Operation, text: str, catalog: Catalog, memory: Memory) -> None:
+    """Remember what the catalogue does not keep: columns declared as serial, and the text of views."""
+    if isinstance(operation, ops.CreateView):
+        memory.views[catalog.key(operation.name)] = text
+    columns: tuple[Column, ...] = ()
     if isinstance(operation, ops.CreateTable):
         columns = operation.columns
     elif isinstance(operation, ops.AddColumn):
         columns = (operation.column,)
-    else:
-        return
     for column in columns:
-        if column.type is not None and column.type.name in SERIAL:
-            serials.add((catalog.key(operation.table), column.name))
+        if column.type is not None and column.type.name in SERIAL and isinstance(operation, ops.TableOperation):
+            memory.serials.add((catalog.key(operation.table), column.name))
 
 
 def _rewrite(piece: Piece, context: Context, result: Plan, undone: set[str]) -> tuple[Step, ...] | None:
@@ -214,8 +223,11 @@ def _behind(text: str, position: int, end: int) -> int:
     return position + 1 if position < end and text[position] == ";" else position
 
 
-def group(parts: Sequence[Part], way_back: Sequence[str]) -> list[File]:
-    """Return the parts as files: those that wait for a deployment last, and together only what may be."""
+def group(parts: Sequence[Part], way_back: Sequence[str], *, has_way_back: bool) -> list[File]:
+    """Return the parts as files: those that wait for a deployment last, and together only what may be.
+
+    `way_back` is what is left of the user's own one; it goes with their own statements, else with a step that has none.
+    """
     files: list[list[Part]] = []
     for after_deploy in (False, True):
         current: list[Part] = []
@@ -228,8 +240,10 @@ def group(parts: Sequence[Part], way_back: Sequence[str]) -> list[File]:
             current.append(part)
         if current:
             files.append(current)
-    holder = next((i for i, one in enumerate(files) if any(part.kept for part in one)), 0)
-    return [_file(one, way_back if i == holder else ()) for i, one in enumerate(files)]
+    own = [i for i, one in enumerate(files) if any(part.kept for part in one)]
+    lost = [i for i, one in enumerate(files) if any(part.step.irreversible for part in one)]
+    holder = next(iter([*own, *lost, 0]))
+    return [_file(one, way_back if i == holder else (), has_way_back=has_way_back) for i, one in enumerate(files)]
 
 
 def _fits(current: Sequence[Part], part: Part) -> bool:
@@ -245,17 +259,22 @@ def _fits(current: Sequence[Part], part: Part) -> bool:
     return len(together) <= 1 or together == first.tables
 
 
-def _file(parts: Sequence[Part], way_back: Sequence[str]) -> File:
+def _file(parts: Sequence[Part], way_back: Sequence[str], *, has_way_back: bool) -> File:
     first = parts[0].step
     stages = [part.step.stage for part in parts if part.step.stage != "keep"]
     down = [statement for part in reversed(parts) for statement in part.step.down]
+    irreversible = next((part.step.irreversible for part in parts if part.step.irreversible), None)
+    if way_back and not any(part.kept for part in parts):
+        irreversible = None
+    elif not has_way_back and any(part.kept for part in parts):
+        irreversible = irreversible or NO_WAY_BACK
     return File(
         stage=stages[0] if stages else "keep",
         transaction=first.transaction,
         after_deploy=first.after_deploy,
         parts=tuple(parts),
         down=(*down, *way_back),
-        irreversible=next((part.step.irreversible for part in parts if part.step.irreversible), None),
+        irreversible=irreversible,
         draft=next((part.step.draft for part in parts if part.step.draft), None),
     )
 

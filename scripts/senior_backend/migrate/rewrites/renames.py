@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
 from senior_backend.migrate.rewrites import parts, triggers
-from senior_backend.migrate.rewrites.column_copy import Columns, default_moves, dependents
+from senior_backend.migrate.rewrites.column_copy import Columns, default_moves, dependents, readers
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
-from senior_backend.migrate.rewrites.sql import ident, made, table_name
+from senior_backend.migrate.rewrites.sql import collation_name, ident, made, table_name
 
 if TYPE_CHECKING:
     from senior_backend.migrate.operations import Operation
@@ -78,9 +78,11 @@ def _column(operation: ops.RenameColumn, context: Context) -> Rewrite | Unknown 
     t, o, n = table_name(name), ident(old), ident(new)
     sync = triggers.equal(name, old, new, made(name.name, old, new, "sync"))
     columns = Columns(table, name, old, new, new)
+    if (held := readers(columns, context)) is not None:
+        return held
     moved = dependents(columns, context)
     forth, _ = default_moves(columns, context)
-    collation = f" COLLATE {own.collation}" if own.collation else ""
+    collation = f" COLLATE {collation_name(own.collation)}" if own.collation else ""
     locked = frozenset({str(name)})
     if own.default is not None and not own.not_null:
         context.assumptions.append(

@@ -48,6 +48,11 @@ def table_name(name: Name) -> str:
     return f"{ident(name.schema)}.{ident(name.name)}" if name.schema else ident(name.name)
 
 
+def collation_name(name: str) -> str:
+    """Return a collation, with its schema where it has one, quoted where it has to be."""
+    return ".".join(ident(part) for part in name.split(".")) if name.count(".") == 1 else ident(name)
+
+
 def in_schema(table: Name, name: str) -> str:
     """Return the name of an index or function that lives beside `table`."""
     return f"{ident(table.schema)}.{ident(name)}" if table.schema else ident(name)

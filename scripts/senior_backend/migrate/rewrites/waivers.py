@@ -17,6 +17,7 @@ NULLABLE = "it only lets a version of the application that does not write the co
 
 REASONS: dict[str, dict[str, str]] = {
     "expand": {"pg-drop-not-null": NULLABLE, "pg-drop-foreign-key-locks-parent": "it is alone in its transaction"},
+    "backfill": {"pg-unbounded-change": "the runner cuts it into batches, each its own transaction"},
     "switch": dict.fromkeys(
         (
             "pg-rename-column", "pg-drop-default", "pg-drop-not-null", "pg-drop-object", "pg-several-locks",
