@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import random
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass
-from itertools import compress
+from itertools import accumulate, compress
 from typing import TYPE_CHECKING
 
 from senior_backend.load.arrivals import expected_between
@@ -16,7 +15,7 @@ from senior_backend.load.model import NANOSECONDS, ErrorExample, ErrorKind
 from senior_backend.load.samples import COLUMNS, Column, Distribution, needed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from senior_backend.load.model import RunResult
     from senior_backend.load.samples import Samples
@@ -284,6 +283,13 @@ def backlog_growth(result: RunResult, start_s: float, end_s: float) -> float:
     return slope(points)
 
 
+def steady_rate(result: RunResult) -> float:
+    """Return responses per second in the last two thirds of the time: under overload, what the server can do."""
+    end = min(result.elapsed_s, result.plan.duration_s)
+    start = end - result.measured_s * 2 / 3
+    return (answered_before(result, end) - answered_before(result, start)) / max(end - start, 1e-9)
+
+
 def slope(points: Sequence[tuple[float, float]]) -> float:
     """Return the least-squares slope; 0 for fewer than three points."""
     if len(points) < 3:
@@ -304,28 +310,43 @@ def blocks(samples: Samples, start_s: float, end_s: float, seconds: float) -> li
     return groups
 
 
-def bootstrap(
-    groups: Sequence[Histogram], statistic: Callable[[Histogram], float], *, rounds: int, seed: int
-) -> list[float]:
-    """Return the statistic of resampled runs, sorted: whole time blocks are drawn with replacement.
+class BlockTable:
+    """Time blocks of a run, prepared for resampling: cumulated counts over common buckets.
 
     Requests near each other in time are alike (queues, pauses), so single requests may not be resampled: intervals
-    from that are far too narrow.
+    from that are far too narrow. Whole blocks are.
     """
-    draw = random.Random(seed)  # noqa: S311 - a simulation
-    filled = [group for group in groups if group.total]
-    values = []
-    for _ in range(rounds):
-        mixed = Histogram()
-        for group in draw.choices(filled, k=len(filled)):
-            mixed.merge(group)
-        values.append(statistic(mixed))
-    return sorted(values)
 
+    __slots__ = ("_buckets", "_cumulated", "_sums", "_totals")
 
-def histogram_quantile(histogram: Histogram, share: float) -> float:
-    """Return a quantile of a histogram in nanoseconds."""
-    return histogram.value_at(max(0, math.ceil(share * histogram.total - 1e-9) - 1))
+    def __init__(self, blocks: Sequence[Histogram]) -> None:
+        self._buckets = sorted(set().union(*(block.counts for block in blocks)))
+        self._cumulated = [
+            list(accumulate(block.counts.get(bucket, 0) for bucket in self._buckets)) for block in blocks
+        ]
+        self._totals = [block.total for block in blocks]
+        self._sums = [block.total_value for block in blocks]
+
+    def __len__(self) -> int:
+        return len(self._totals)
+
+    def quantile(self, chosen: Sequence[int], share: float) -> float:
+        """Return a quantile of the chosen blocks together, in nanoseconds."""
+        total = sum(self._totals[block] for block in chosen)
+        rank = max(0, math.ceil(share * total - 1e-9) - 1)
+        columns = [self._cumulated[block] for block in chosen]
+        low, high = 0, len(self._buckets) - 1
+        while low < high:
+            middle = (low + high) // 2
+            if sum(column[middle] for column in columns) > rank:
+                high = middle
+            else:
+                low = middle + 1
+        return bucket_middle(self._buckets[low])
+
+    def mean(self, chosen: Sequence[int]) -> float:
+        """Return the mean of the chosen blocks together, in nanoseconds."""
+        return sum(self._sums[block] for block in chosen) / sum(self._totals[block] for block in chosen)
 
 
 def binomial_tail(trials: int, successes: int, chance: float) -> float:
@@ -350,3 +371,11 @@ def _ms(nanoseconds: float | None) -> float | None:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
+
+
+def show_ms(nanoseconds: float) -> str:
+    """Return a time for people: three digits, in the unit that fits."""
+    value = nanoseconds / MS
+    if value >= 10_000:
+        return f"{value / 1000:.1f} s"
+    return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms" if value >= 1 else f"{value:.3f} ms"

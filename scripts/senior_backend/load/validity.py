@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from senior_backend.console.report import Finding
 from senior_backend.load.model import ErrorKind
 from senior_backend.load.samples import Distribution
-from senior_backend.load.statistics import MS, backlog_growth
+from senior_backend.load.statistics import MS, backlog_growth, show_ms
 
 if TYPE_CHECKING:
     from senior_backend.load.model import RunResult
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 Limit = Literal["none", "generator", "cap", "server"]
 
 LAG_MS = 1.0
+INVALID_LAG_MS = 5.0
 LAG_SHARE = 0.1
-"""The 99th percentile of schedule lag may be 1 ms, or a tenth of the response time's where that is more."""
+"""The 99th percentile of schedule lag may be 1 ms, or a tenth of the response time's where that is more: above that
+the report warns, and above 5 ms (or the tenth) the run is not valid."""
 CPU_SHARE = 0.95
 CAPPED_SHARE = 0.02
 WAIT_SHARE = 0.1
@@ -75,8 +77,8 @@ def _generator(result: RunResult) -> list[Finding]:
         found.append(
             Finding(
                 "generator-lag",
-                "error",
-                f"the generator itself was late: schedule lag p99 {lag / MS:.1f} ms (allowed {allowed / MS:.1f} ms), "
+                "error" if lag > max(allowed, INVALID_LAG_MS * MS) else "warning",
+                f"the generator itself was late: schedule lag p99 {show_ms(lag)} (allowed {show_ms(allowed)}), "
                 f"CPU {stats.cpu_share:.0%} of a core",
                 fix="run it on another machine or an idle core, use --processes, or ask a lower rate",
             )
@@ -136,15 +138,15 @@ def _capped(result: RunResult) -> Finding | None:
         return Finding(
             "server-slow",
             "warning",
-            f"requests waited up to {(samples.distribution('wait').greatest or 0) / MS:.0f} ms for one of "
+            f"requests waited up to {show_ms(samples.distribution('wait').greatest or 0)} for one of "
             f"{stats.connections_cap} connections because the server held them: service time rose from "
-            f"{quick / MS:.1f} ms to {max(slow, longest if stalled else slow) / MS:.1f} ms",
+            f"{show_ms(quick)} to {show_ms(longest if stalled else slow)}",
         )
     return Finding(
         "connection-cap",
         "error",
         f"all {stats.connections_cap} connections were busy for {stats.capped_s:.1f} s while the server answered as "
-        f"fast as ever ({slow / MS:.1f} ms): the cap was the limit",
+        f"fast as ever ({show_ms(slow)}): the cap was the limit",
         fix=f"use --connections {_more_connections(result, slow)}",
     )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from senior_backend.console.exit_codes import ExitCode
 from senior_backend.load.model import ErrorKind
+from senior_backend.load.statistics import MS, show_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,5 +59,5 @@ def _latency(summary: Summary) -> str:
     parts = []
     for share, name in ((0.5, "p50"), (0.99, "p99")):
         value = summary.response.at.get(share)
-        parts.append(f"{name} {value:.1f} ms" if value is not None else f"{name} not enough data")
+        parts.append(f"{name} {show_ms(value * MS)}" if value is not None else f"{name} not enough data")
     return ", ".join(parts)

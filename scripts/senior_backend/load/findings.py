@@ -1,0 +1,370 @@
+"""What the samples say, in plain words: stalls, pools, queues, leaks, limits. Each rule is one function.
+
+A rule gets a `View` of the run and returns findings or nothing. Thresholds are named with the reason for them; a rule
+that is not sure says nothing.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+from typing import TYPE_CHECKING
+
+from senior_backend.console.report import Finding
+from senior_backend.load.model import NANOSECONDS, ErrorKind
+from senior_backend.load.statistics import MS, backlog_growth, show_ms, slope, steady_rate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from senior_backend.load.model import RunResult
+    from senior_backend.load.statistics import Summary
+
+ROWS = 200_000
+"""Rows that are looked at; more say the same and take seconds."""
+LEAST_ROWS = 20
+STALL_NS = 50_000_000
+STALL_FACTOR = 10
+"""A stall lasts 50 ms, and ten times as long as answers and gaps between arrivals usually take."""
+STALL_REQUESTS = 3
+SLOW_FACTOR = 5
+QUEUEING = 2.0
+"""Requests among many others that take twice as long as those alone have been queueing."""
+POOL_TOLERANCE = 0.12
+GROWTH_SHARE = 0.02
+BLOCKS = 8
+LEAK_GROWTH = 0.3
+LEAK_ORDER = 0.7
+"""A leak: block medians grow by 30 % over the run, and at least 70 % of all pairs of blocks are in rising order."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The exact rows of a run in clock order, prepared once for all rules; times in nanoseconds of the run."""
+
+    result: RunResult
+    summary: Summary
+    intended: Sequence[int]
+    sent: Sequence[int]
+    done: Sequence[int]
+    service: Sequence[int]
+    lag: Sequence[int]
+    wait: Sequence[int]
+    error: Sequence[int]
+    status: Sequence[int]
+    request: Sequence[int]
+    in_flight: Sequence[int]
+    """How many other requests were in flight when this one was sent."""
+    dones: Sequence[int]
+    """All ends in order."""
+
+    @classmethod
+    def of(cls, result: RunResult, summary: Summary) -> View:
+        """Prepare a run."""
+        samples = result.samples
+        order = sorted(range(min(len(samples.intended), ROWS)), key=samples.intended.__getitem__)
+
+        def pick(column: Sequence[int]) -> list[int]:
+            return [column[place] for place in order]
+
+        intended, lag, wait, response = (
+            pick(column) for column in (samples.intended, samples.lag, samples.wait, samples.response)
+        )
+        sent = [due + late + waited for due, late, waited in zip(intended, lag, wait, strict=True)]
+        done = [due + took for due, took in zip(intended, response, strict=True)]
+        sends, dones = sorted(sent), sorted(done)
+        return cls(
+            result=result,
+            summary=summary,
+            intended=intended,
+            sent=sent,
+            done=done,
+            service=[end - start for end, start in zip(done, sent, strict=True)],
+            lag=lag,
+            wait=wait,
+            error=pick(samples.error),
+            status=pick(samples.status),
+            request=pick(samples.request),
+            in_flight=[bisect_left(sends, moment) - bisect_right(dones, moment) for moment in sent],
+            dones=dones,
+        )
+
+    @property
+    def rate(self) -> float:
+        """Return requests per second."""
+        return len(self.intended) / max(self.result.measured_s, 1e-9)
+
+    def alone(self) -> float:
+        """Return the median service time of the successful requests that met the fewest others, in nanoseconds."""
+        fine = [
+            (others, took)
+            for others, took, error in zip(self.in_flight, self.service, self.error, strict=True)
+            if not error
+        ]
+        if not fine:
+            return 0.0
+        fine.sort()
+        few = fine[: max(5, len(fine) // 100)]
+        return median(took for _, took in few)
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """A time without any answer while requests were due, in nanoseconds of the run."""
+
+    start: int
+    end: int
+
+    @property
+    def seconds(self) -> float:
+        """Return its length."""
+        return (self.end - self.start) / NANOSECONDS
+
+
+def explain(result: RunResult, summary: Summary) -> tuple[Finding, ...]:
+    """Return everything that can be said, the weightiest first."""
+    found = errors(result)
+    if len(result.samples.intended) >= LEAST_ROWS:
+        view = View.of(result, summary)
+        for rule in RULES:
+            found += rule(view)
+    order = {"error": 0, "warning": 1, "info": 2}
+    return tuple(sorted(found, key=lambda finding: order[finding.severity]))
+
+
+def errors(result: RunResult) -> list[Finding]:
+    """Return each class of errors with its example."""
+    found = []
+    for kind, count in sorted(result.errors.items(), key=lambda item: -item[1]):
+        example = result.examples.get(kind)
+        said = f", for example {example.message} ({example.request}, t = {example.at_s:.1f} s)" if example else ""
+        share = count / max(result.planned, 1)
+        code = f"errors-{kind.label.replace('_', '-')}"
+        found.append(Finding(code, "error", f"{count:,} requests ({share:.1%}) failed with {kind.label}{said}"))
+    return found
+
+
+def find_stalls(view: View) -> list[Stall]:
+    """Return the times without answers that neither the plan nor the usual service time explains."""
+    usual = median(view.service) if view.service else 0
+    least = max(STALL_NS, STALL_FACTOR * usual, STALL_FACTOR * NANOSECONDS / max(view.rate, 1e-9) / 3)
+    stalls = []
+    for start, end in pairwise(view.dones):
+        if end - start < least:
+            continue
+        due = bisect_right(view.intended, end) - bisect_left(view.intended, start)
+        if due >= STALL_REQUESTS:
+            first = view.intended[bisect_left(view.intended, start)]
+            stalls.append(Stall(min(max(start, first - int(usual)), end), end))
+    return stalls
+
+
+def stalls(view: View) -> list[Finding]:
+    """Say when nothing was answered, and whether that is what made requests slow."""
+    found = find_stalls(view)
+    if not found:
+        return []
+    generator = [stall for stall in found if _lag_inside(view, stall) > 0.5 * (stall.end - stall.start)]
+    if generator:
+        at = ", ".join(f"{stall.start / NANOSECONDS:.1f}" for stall in generator[:3])
+        message = f"the generator itself stood still for up to {max(s.seconds for s in generator):.2f} s at t = {at} s"
+        return [Finding("generator-stall", "warning", message, fix="repeat the run on an idle machine")]
+    fine = median(view.service)
+    slow = [
+        (due, end)
+        for due, end in zip(view.intended, view.done, strict=True)
+        if end - due > max(SLOW_FACTOR * fine, 0.02 * (found[0].end - found[0].start))
+    ]
+    inside = sum(1 for due, end in slow if any(due <= stall.end and end >= stall.end for stall in found))
+    share = "all" if inside == len(slow) else f"{inside:,} of"
+    told = f"{share} {len(slow):,} slow requests fell into "
+    lengths = [stall.seconds for stall in found]
+    if len(found) == 1:
+        where = f"a {lengths[0]:.1f} s stall at t = {found[0].start / NANOSECONDS:.1f} s"
+        return [Finding("stall", "warning", told + where + ", when nothing was answered", fix=_STALL_FIX)]
+    gaps = [(after.start - before.start) / NANOSECONDS for before, after in pairwise(found)]
+    regular = len(gaps) > 1 and max(gaps) < 1.3 * min(gaps)
+    every = f", one every {median(gaps):.1f} s" if regular else ""
+    where = f"{len(found)} stalls of about {median(lengths):.2f} s{every}"
+    return [Finding("periodic-stall" if regular else "stalls", "warning", told + where, fix=_STALL_FIX)]
+
+
+_STALL_FIX = "look for what stops everything: garbage collection, a checkpoint, a lock, a blocked event loop"
+
+
+def _lag_inside(view: View, stall: Stall) -> int:
+    first, last = bisect_left(view.intended, stall.start), bisect_right(view.intended, stall.end)
+    return max(view.lag[first:last], default=0)
+
+
+def saturated(view: View) -> bool:
+    """Whether the backlog grew: more was asked than answered."""
+    if view.result.plan.arrivals == "closed":
+        return False
+    result = view.result
+    start, length = result.plan.warmup_s, result.measured_s
+    growth = backlog_growth(result, start + length / 3, start + length)
+    return growth > max(GROWTH_SHARE * view.rate, 1.0)
+
+
+def pool_size(view: View) -> float:
+    """Return how many requests the server works on at a time, by Little's law: throughput times service time alone."""
+    return steady_rate(view.result) * view.alone() / NANOSECONDS
+
+
+def pool(view: View) -> list[Finding]:
+    """Say how many requests the server can work on at once, when it cannot keep up."""
+    if not saturated(view) or find_stalls(view) or view.summary.error_share > 0.05:
+        return []
+    size, alone = pool_size(view), view.alone()
+    whole = round(size)
+    if size > 0.9 * view.result.generator.connections_cap:
+        return []  # the generator's own pool
+    if whole < 1 or abs(size - whole) > POOL_TOLERANCE * whole:
+        return []
+    at_a_time = "one at a time: a single worker or a lock?" if whole == 1 else f"{whole} at a time: a pool of {whole}?"
+    message = (
+        f"throughput stops at {steady_rate(view.result):.0f} requests/s while a request alone takes "
+        f"{show_ms(alone)}: {at_a_time}"
+    )
+    return [Finding("pool", "warning", message, fix="more workers, a larger pool, or less work for each request")]
+
+
+def queueing(view: View) -> list[Finding]:
+    """Say whether the slowest hundredth waited for a connection, queued in the server, or was slow by itself."""
+    response = [end - due for due, end in zip(view.intended, view.done, strict=True)]
+    usual = median(response)
+    limit = sorted(response)[int(0.99 * len(response))]
+    if limit < max(2 * usual, 2 * MS) or find_stalls(view):
+        return []
+    slowest = [place for place, took in enumerate(response) if took >= limit]
+    total = sum(response[place] for place in slowest)
+    if sum(view.wait[place] for place in slowest) > 0.5 * total:
+        message = f"p99 is waiting for a connection, not service: the slowest 1 % waited {show_ms(limit)}"
+        return [Finding("queueing-for-connection", "warning", message, fix="raise --connections, if users have more")]
+    alone = view.alone()
+    few = sorted(view.in_flight)[len(view.in_flight) // 4]
+    crowded = [view.service[place] for place in slowest]
+    others = median(view.in_flight[place] for place in slowest)
+    if others >= few + 2 and alone and median(crowded) > QUEUEING * alone:
+        message = (
+            f"p99 is queueing, not service: a request takes {show_ms(alone)} alone and {show_ms(median(crowded))} "
+            f"when it meets {others:.0f} others"
+        )
+        return [Finding("queueing", "info", message, fix="more workers, or less work for each request")]
+    if others <= few + 1:
+        message = f"p99 is service, not queueing: the slowest 1 % ({show_ms(limit)}) met no more others than usual"
+        return [
+            Finding("slow-by-itself", "info", message, fix="look at what these requests do: data, locks, cold caches")
+        ]
+    return []
+
+
+_SLOW_FIX = "look at what these requests do: their data, locks, cold caches"
+
+
+def leak(view: View) -> list[Finding]:
+    """Say when answers became slower all along at the same load."""
+    if find_stalls(view):
+        return []
+    medians = _block_medians(view)
+    if len(medians) < BLOCKS or medians[0] <= 0:
+        return []
+    pairs = [(early, late) for place, early in enumerate(medians) for late in medians[place + 1 :]]
+    rising = sum(1 for early, late in pairs if late > early) / len(pairs)
+    per_block = slope(list(enumerate(medians)))
+    growth = per_block * (len(medians) - 1)
+    if rising < LEAK_ORDER or growth < LEAK_GROWTH * medians[0] or growth < 0.5 * MS:
+        return []
+    per_s = growth / MS / max(view.result.measured_s, 1e-9)
+    message = (
+        f"answers become slower all the time: {show_ms(medians[0])} at the start, {show_ms(medians[-1])} at the end "
+        f"({per_s:+.2f} ms per second)"
+    )
+    if saturated(view):
+        return [Finding("growing", "info", message + ", as the backlog grows")]
+    return [Finding("leak", "warning", message, fix="look for what grows: memory, rows, open cursors; run it longer")]
+
+
+def _block_medians(view: View) -> list[float]:
+    width = max(1, len(view.service) // BLOCKS)
+    if width < 10:
+        return []
+    return [median(view.service[start : start + width]) for start in range(0, width * BLOCKS, width)]
+
+
+def failures_by_load(view: View) -> list[Finding]:
+    """Say when failures come exactly above a number of requests in flight."""
+    failed = sorted(
+        others for others, error in zip(view.in_flight, view.error, strict=True) if error == ErrorKind.STATUS
+    )
+    fine = sorted(others for others, error in zip(view.in_flight, view.error, strict=True) if not error)
+    if len(failed) < 5 or len(fine) < LEAST_ROWS:
+        return []
+    limit = failed[len(failed) // 20]
+    below = bisect_left(fine, limit) / len(fine)
+    if limit < 2 or below < 0.95:
+        return []
+    worst = Counter(status for status, error in zip(view.status, view.error, strict=True) if error).most_common(1)[0][0]
+    message = f"failures (status {worst}) come when {limit} or more requests are in flight: a limit of {limit}?"
+    return [Finding("concurrency-limit", "warning", message, fix="raise the limit, or send less at a time")]
+
+
+def cold_start(view: View) -> list[Finding]:
+    """Say when the first second was slow and the rest is not."""
+    seconds = [second for second in view.summary.timeline if second.p50_ms is not None and second.sent >= 5]
+    if len(seconds) < 5 or view.result.plan.warmup_s or find_stalls(view):
+        return []
+    first = seconds[0].p50_ms or 0.0
+    rest = median(second.p50_ms or 0.0 for second in seconds[1:])
+    if first < 2 * rest or first < rest + 2:
+        return []
+    message = f"the first second was slow (p50 {first:.1f} ms, later {rest:.1f} ms): a cold start"
+    return [Finding("cold-start", "info", message, fix="add --warmup 5s to leave it out")]
+
+
+def connections(view: View) -> list[Finding]:
+    """Say what the server does with connections, where that costs something."""
+    stats = view.result.generator
+    found = []
+    if stats.server_closes > 0.5 * len(view.intended):
+        connect = median(view.result.samples.connects) if view.result.samples.connects else 0
+        message = (
+            f"the server closes the connection after each response; each request pays {show_ms(connect)} for another"
+        )
+        found.append(Finding("no-keep-alive", "warning", message, fix="let it keep connections alive"))
+    if stats.keep_alive_races:
+        message = f"{stats.keep_alive_races:,} requests were sent again because the server had closed a kept connection"
+        found.append(Finding("keep-alive-races", "info", message, fix="a longer keep-alive timeout at the server"))
+    return found
+
+
+def one_request(view: View) -> list[Finding]:
+    """Say when one of several requests makes the slow end."""
+    names = view.result.names
+    if len(names) < 2:
+        return []
+    response = [end - due for due, end in zip(view.intended, view.done, strict=True)]
+    limit = sorted(response)[int(0.99 * len(response))]
+    slow = Counter(index for index, took in zip(view.request, response, strict=True) if took >= limit)
+    index, count = slow.most_common(1)[0]
+    share, usual = count / slow.total(), Counter(view.request)[index] / len(view.request)
+    if slow.total() < 10 or share < 0.8 or usual > 0.6:
+        return []
+    message = f"{share:.0%} of the slowest 1 % are '{names[index]}', which is {usual:.0%} of the requests"
+    return [Finding("slow-request", "info", message, where=names[index])]
+
+
+RULES: tuple[Callable[[View], list[Finding]], ...] = (
+    stalls,
+    failures_by_load,
+    pool,
+    leak,
+    queueing,
+    one_request,
+    cold_start,
+    connections,
+)

@@ -1,0 +1,417 @@
+"""The highest rate that meets the objectives: bracket by doubling, then bisect, on open-loop rates.
+
+A rate is sustained when the objectives hold, the backlog does not grow, and requests do not fail. The search itself is
+pure: it asks a `probe` for points, so it can be tested on servers that exist only as arithmetic.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from senior_backend.load import engine, findings, slo, statistics, validity
+from senior_backend.load.model import Plan, Stage
+from senior_backend.load.samples import needed
+from senior_backend.load.verdict import DEFAULT_ERROR_SHARE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from senior_backend.console.report import Finding
+    from senior_backend.load.model import Progress, ProgressCallback, RunResult, StaticWorkload, Workload
+    from senior_backend.load.slo import Judged, Objective
+    from senior_backend.load.sockets import Address
+    from senior_backend.load.statistics import Summary
+
+Cause = Literal[
+    "generator", "cap", "stall", "leak", "concurrency-limit", "errors", "throughput", "latency", "interrupted", "none"
+]
+
+GROWTH_SHARE = 0.02
+"""A backlog that grows by more than 2 % of the rate is not sustained."""
+GROWTH_REQUESTS = 4.0
+"""And by at least this many requests within the probe: fewer can be chance."""
+MUCH_GROWTH = 0.1
+"""With stalls, a backlog growing by more than this share of the rate says that the work is too much in any case."""
+KNEE_FACTOR = 2.0
+"""The knee is the highest sustained rate at which p90 is at most twice what it is at the lowest rate."""
+LEAK_FACTOR = 1.5
+CLOSE = 0.9
+"""A rate of which at least this share was answered has failed narrowly: perhaps by chance."""
+GENERATOR_TRIES = 4
+"""A probe during which the generator was disturbed says nothing: it is repeated before the search gives up."""
+CONFIRMATIONS = 3
+CONFIRM_FACTOR = 2.0
+"""The answer is confirmed by a probe of twice the length; where that fails, a slightly lower rate is."""
+OVERLOAD_S = 3.0
+"""A probe is cut short when this many seconds' worth of requests are due and unanswered."""
+SETTLE_S = 10.0
+GREATEST_PROBE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to search. A probe lasts `probe_s`, or longer where the objectives' percentiles need more samples."""
+
+    start_rate: float = 10.0
+    greatest_rate: float = 100_000.0
+    probe_s: float = 5.0
+    tolerance: float = 0.04
+    """The search ends when the lowest rate that failed is at most this share above the highest that held."""
+    greatest_probes: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One probe: the rate asked and what came of it. `cause` says why it was not sustained."""
+
+    rate: float
+    seconds: float
+    achieved: float
+    p50_ms: float | None
+    p90_ms: float | None
+    p99_ms: float | None
+    error_share: float
+    backlog_growth: float
+    """Requests per second by which the backlog grew."""
+    sustained: bool
+    cause: Cause
+    reason: str
+    findings: tuple[Finding, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """Return the point as the report shows it."""
+        document = {
+            name: getattr(self, name)
+            for name in (
+                "rate",
+                "seconds",
+                "achieved",
+                "p50_ms",
+                "p90_ms",
+                "p99_ms",
+                "error_share",
+                "backlog_growth",
+                "sustained",
+                "cause",
+                "reason",
+            )
+        }
+        return {key: round(value, 4) if isinstance(value, float) else value for key, value in document.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class FindMaxResult:
+    """The search's answer. `highest` is None when not even the lowest rate was sustained.
+
+    `cause` and `reason` say what broke first above it; "none" means that the greatest allowed rate held.
+    """
+
+    points: tuple[Point, ...]
+    highest: Point | None
+    lowest_failed: Point | None
+    knee: Point | None
+    cause: Cause
+    reason: str
+    decided: bool
+    """False when the generator or the cap was the limit: the server may carry more."""
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def rate(self) -> float | None:
+        """Return the highest sustained rate."""
+        return self.highest.rate if self.highest else None
+
+    def to_json(self) -> dict[str, object]:
+        """Return the result as the report shows it."""
+        return {
+            "highest_rate": None if self.highest is None else round(self.highest.rate, 3),
+            "lowest_failed_rate": None if self.lowest_failed is None else round(self.lowest_failed.rate, 3),
+            "knee_rate": None if self.knee is None else round(self.knee.rate, 3),
+            "cause": self.cause,
+            "reason": self.reason,
+            "decided": self.decided,
+            "points": [point.to_json() for point in self.points],
+        }
+
+
+def find_max(
+    plan: Plan,
+    workload: StaticWorkload | Workload,
+    objectives: Sequence[Objective],
+    options: Options,
+    *,
+    progress: ProgressCallback | None = None,
+    told: Callable[[Point], None] | None = None,
+    address: Address | None = None,
+) -> FindMaxResult:
+    """Search with real probes. `plan` gives target, connections, arrivals and timeouts; `told` hears of each point."""
+    prober = Prober(plan, workload, objectives, options, progress=progress, address=address)
+
+    def probe(rate: float, factor: float = 1.0) -> Point:
+        point = prober.probe(rate, factor)
+        if told:
+            told(point)
+        return point
+
+    result = search(probe, options)
+    if result.highest is None or not result.points or result.cause == "interrupted":
+        return result
+    return with_leak_check(result, probe)
+
+
+def search(probe: Callable[[float, float], Point], options: Options) -> FindMaxResult:
+    """Bracket, bisect and confirm. `probe` gets a rate and a factor for the length of the probe."""
+    asking = _Asking(probe, options)
+    best, failed = _bracket(asking, options)
+    guessed = False
+    while best and failed and asking.worthwhile(failed) and failed.rate > best.rate * (1 + options.tolerance):
+        middle = (best.rate + failed.rate) / 2
+        guess = failed.achieved * (1 - options.tolerance / 2)
+        if not guessed and failed.cause == "throughput" and best.rate < guess < failed.rate:
+            # An overloaded server answers about as fast as it can: that is a better guess than the middle.
+            middle = guess
+        guessed = not guessed
+        point = asking.ask(middle)
+        best, failed = (point, failed) if point.sustained else (best, point)
+    for _ in range(CONFIRMATIONS):
+        if best is None or failed is None or not asking.worthwhile(failed):
+            break
+        point = asking.ask(best.rate, CONFIRM_FACTOR)
+        if point.sustained:
+            best = point
+            break
+        best, failed = dataclasses.replace(best, rate=best.rate * (1 - options.tolerance)), point
+    else:
+        best = max((p for p in asking.points if p.sustained and p.rate < failed.rate), key=_rate, default=None)  # type: ignore[union-attr]
+    return _conclude(asking.points, best, failed)
+
+
+def _rate(point: Point) -> float:
+    return point.rate
+
+
+class _Asking:
+    """Probes, all kept. A failure that chance may explain is asked for again, once."""
+
+    def __init__(self, probe: Callable[[float, float], Point], options: Options) -> None:
+        self.probe = probe
+        self.options = options
+        self.points: list[Point] = []
+
+    def ask(self, rate: float, factor: float = 1.0) -> Point:
+        """Return the point of a rate."""
+        point = self._one(rate, factor)
+        for _ in range(GENERATOR_TRIES - 1):
+            if point.cause != "generator" or not self.worthwhile(point):
+                break
+            point = self._one(rate, factor)
+        by_chance = point.cause in ("stall", "latency", "leak") or point.achieved > CLOSE * rate
+        return self._one(rate, factor) if not point.sustained and by_chance and self.worthwhile(point) else point
+
+    def _one(self, rate: float, factor: float) -> Point:
+        point = self.probe(rate, factor)
+        self.points.append(point)
+        return point
+
+    def worthwhile(self, failed: Point) -> bool:
+        """Whether to go on after a failure."""
+        return failed.cause != "interrupted" and len(self.points) < self.options.greatest_probes
+
+
+def _bracket(asking: _Asking, options: Options) -> tuple[Point | None, Point | None]:
+    """Return the highest sustained and the lowest failed point of doubling (or halving) rates."""
+    best: Point | None = None
+    rate = min(options.start_rate, options.greatest_rate)
+    point = asking.ask(rate)
+    while point.sustained:
+        best = point
+        if rate >= options.greatest_rate:
+            return best, None
+        rate = min(rate * 2, options.greatest_rate)
+        point = asking.ask(rate)
+    failed = point
+    while best is None and failed.cause not in ("interrupted", "stall") and rate > max(1.0, options.start_rate / 8):
+        rate /= 2
+        point = asking.ask(rate)
+        best, failed = (point, failed) if point.sustained else (None, point)
+    return best, failed
+
+
+def _conclude(points: list[Point], best: Point | None, failed: Point | None) -> FindMaxResult:
+    cause: Cause = failed.cause if failed else "none"
+    reason = failed.reason if failed else "the greatest allowed rate held"
+    held = sorted((p for p in points if p.sustained and best and p.rate <= best.rate), key=_rate)
+    knee = None
+    if held and held[0].p90_ms is not None:
+        base = held[0].p90_ms
+        knee = next((p for p in reversed(held) if p.p90_ms is not None and p.p90_ms <= KNEE_FACTOR * base), held[0])
+    return FindMaxResult(
+        points=tuple(sorted(points, key=_rate)),
+        highest=best,
+        lowest_failed=failed,
+        knee=knee,
+        cause=cause,
+        reason=reason,
+        decided=cause not in ("generator", "cap", "interrupted", "none"),
+        findings=failed.findings if failed else (),
+    )
+
+
+def with_leak_check(result: FindMaxResult, probe: Callable[[float, float], Point]) -> FindMaxResult:
+    """Repeat the lowest sustained rate; a server that is slower now than at first leaks, and that was the limit."""
+    first = next(point for point in result.points if point.sustained)
+    last = probe(first.rate, 1.0)
+    slower = (last.p50_ms or 0.0) > LEAK_FACTOR * (first.p50_ms or 0.0) and (last.p50_ms or 0) - (first.p50_ms or 0) > 1
+    points = (*result.points, last)
+    if not slower:
+        return dataclasses.replace(result, points=points)
+    reason = (
+        f"the server became slower during the search: at {first.rate:.0f}/s p50 was {first.p50_ms:.1f} ms at first and "
+        f"{last.p50_ms:.1f} ms at the end; what broke then was {result.cause} ({result.reason})"
+    )
+    return dataclasses.replace(result, points=points, cause="leak", reason=reason)
+
+
+class Prober:
+    """Runs probes, lets the server recover between them, and judges them."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        workload: StaticWorkload | Workload,
+        objectives: Sequence[Objective],
+        options: Options,
+        *,
+        progress: ProgressCallback | None = None,
+        address: Address | None = None,
+    ) -> None:
+        self.plan = plan
+        self.workload = workload
+        self.objectives = objectives
+        self.options = options
+        self.progress = progress
+        self.address = address
+        self.number = 0
+        self.base_ms: float | None = None
+
+    def seconds(self, rate: float) -> float:
+        """Return how long a probe has to be for the percentiles of the objectives."""
+        shares = [objective.share for objective in self.objectives if objective.share]
+        samples = max((needed(share) for share in shares), default=50)
+        return min(GREATEST_PROBE_S, max(self.options.probe_s, 1.1 * samples / rate))
+
+    def probe(self, rate: float, factor: float = 1.0) -> Point:
+        """Carry out one probe."""
+        if self.number:
+            self._settle()
+        self.number += 1
+        seconds = min(GREATEST_PROBE_S, self.seconds(rate) * factor)
+        plan = dataclasses.replace(
+            self.plan,
+            stages=(Stage(seconds, rate, rate),),
+            seed=self.plan.seed + self.number,
+            warmup_s=0.0,
+            grace_s=min(self.plan.grace_s, max(OVERLOAD_S, seconds)),
+        )
+
+        def watch(state: Progress) -> str | None:
+            reason = self.progress(state) if self.progress else None
+            overloaded = state.waiting + state.in_flight > max(OVERLOAD_S * rate, 50)
+            return reason or (OVERLOADED if overloaded else None)
+
+        result = engine.run(plan, self.workload, watch, address=self.address)
+        summary = statistics.summarize(result)
+        point = judge(result, summary, self.objectives, rate)
+        if self.base_ms is None:
+            self.base_ms = point.p50_ms
+        return point
+
+    def _settle(self) -> None:
+        """Let the server recover: wait until single requests are about as fast as at first, or no longer get faster."""
+        plan = dataclasses.replace(
+            self.plan,
+            stages=(Stage(0.1, 0, 0),),
+            arrivals="closed",
+            connections=1,
+            processes=1,
+            grace_s=SETTLE_S,
+            timeout_s=SETTLE_S,
+            warmup_s=0.0,
+        )
+        end = time.monotonic() + SETTLE_S
+        before: float | None = None
+        while time.monotonic() < end:
+            result = engine.run(plan, self.workload, address=self.address)
+            p50 = result.samples.distribution().at(0.5)
+            if result.interrupted or p50 is None:
+                return
+            quick = self.base_ms is None or p50 / statistics.MS <= 1.5 * self.base_ms + 1
+            if (quick and not result.errors) or (before is not None and p50 > 0.9 * before):
+                return
+            before = p50
+
+
+OVERLOADED = "overloaded"
+
+
+def judge(result: RunResult, summary: Summary, objectives: Sequence[Objective], rate: float) -> Point:
+    """Return the point of a probe: whether its rate is sustained, and if not, why."""
+    measured = max(result.measured_s, 1e-9)
+    growth = statistics.backlog_growth(result, measured / 3, measured)
+    judged = slo.judge(objectives, result, summary)
+    explained = findings.explain(result, summary)
+    cause, reason = _cause(result, summary, judged, growth, explained)
+    response = result.samples.distribution()
+    p50, p90, p99 = (response.at(share) for share in (0.5, 0.9, 0.99))
+    return Point(
+        rate=rate,
+        seconds=measured,
+        achieved=statistics.steady_rate(result) if cause == "throughput" else summary.achieved_rate,
+        p50_ms=None if p50 is None else p50 / statistics.MS,
+        p90_ms=None if p90 is None else p90 / statistics.MS,
+        p99_ms=None if p99 is None else p99 / statistics.MS,
+        error_share=summary.error_share,
+        backlog_growth=growth,
+        sustained=cause == "none",
+        cause=cause,
+        reason=reason,
+        findings=explained,
+    )
+
+
+def _cause(
+    result: RunResult, summary: Summary, judged: Sequence[Judged], growth: float, explained: Sequence[Finding]
+) -> tuple[Cause, str]:
+    if result.interrupted or (result.stopped and result.stopped != OVERLOADED):
+        return "interrupted", result.stopped or "interrupted"
+    broken = [item for item in judged if item.state == "broken"]
+    told_errors = any(item.objective.metric == "errors" for item in judged)
+    failing = summary.error_share > DEFAULT_ERROR_SHARE and not told_errors
+    rate = max(summary.asked_rate, 1e-9)
+    cut = result.stopped == OVERLOADED
+    growing = cut or (growth > GROWTH_SHARE * rate and growth * result.measured_s * 2 / 3 > GROWTH_REQUESTS)
+    trusted = validity.judge(result, summary)
+    if trusted.limit == "generator" and not trusted.valid:
+        return "generator", trusted.reasons[0].message
+    if not (broken or failing or growing):
+        return "none", "sustained"
+    if trusted.limit == "cap":
+        return "cap", trusted.reasons[0].message
+    said = {finding.code: finding.message for finding in explained}
+    if "concurrency-limit" in said:
+        return "concurrency-limit", said["concurrency-limit"]
+    stalled = next((said[code] for code in ("periodic-stall", "stalls", "stall") if code in said), None)
+    if growing and (cut or growth > MUCH_GROWTH * rate or not stalled):
+        message = f"{statistics.steady_rate(result):.0f} of {rate:.0f} requests/s were answered; the backlog grew"
+        return "throughput", said.get("pool", message) + (f"; {stalled}" if stalled else "")
+    if stalled:
+        return "stall", stalled
+    if "leak" in said:
+        return "leak", said["leak"]
+    wrong = "; ".join(f"{item.objective.text}: {item.message}" for item in broken)
+    if failing or any(item.objective.metric == "errors" for item in broken):
+        return "errors", wrong or f"{summary.failed:,} of {summary.planned:,} requests failed"
+    return "latency", wrong
