@@ -8,7 +8,7 @@
 import sys
 
 if sys.version_info < (3, 11):  # noqa: UP036 - old interpreters must get as far as this line
-    sys.stderr.write("load_test.py needs Python 3.11 or newer, this is %s\n" % sys.version.split()[0])
+    sys.stderr.write("load_test.py needs Python 3.11 or newer, and this is " + sys.version.split()[0] + "\n")
     sys.exit(4)
 
 from senior_backend.load.cli import main

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from senior_backend.load.exports import (
     feed_paths,
     joined,
     status_ranges,
+    title,
     virtual_users,
     warmup_stages,
     whole_rates,
@@ -76,8 +78,8 @@ def write(export: Export, file: str, render: Any) -> tuple[str, tuple[str, ...]]
         "exports/k6.js.jinja",
         {"js": js},
         {
-            "title": "Load test of " + ", ".join(request.name for request in scenario.requests[:5]),
-            "file": file,
+            "title": title(scenario),
+            "file": re.sub(r"[^A-Za-z0-9 /.,:_-]", "_", file),
             "base_url": export.base_url,
             "secrets": secrets,
             "phases": phases,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from senior_backend.load.exports import (
     feed_paths,
     joined,
     status_ranges,
+    title,
     warmup_stages,
     without_secrets,
 )
@@ -66,8 +68,8 @@ def write(export: Export, file: str, render: Callable[..., str]) -> tuple[str, t
         "exports/locustfile.py.jinja",
         {"py": py},
         {
-            "title": "Load test of " + ", ".join(request.name for request in scenario.requests[:5]),
-            "file": file,
+            "title": title(scenario),
+            "file": re.sub(r"[^A-Za-z0-9 /.,:_-]", "_", file),
             "base_url": export.base_url,
             "secrets": secrets,
             "warmup_s": sum(stage.seconds for stage in warm),

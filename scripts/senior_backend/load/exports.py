@@ -36,6 +36,12 @@ class Export:
     """Where the file will lie; feeds are named relative to it."""
 
 
+def title(scenario: Scenario) -> str:
+    """Return a heading that is safe inside a comment of any language."""
+    names = ", ".join(request.name for request in scenario.requests[:5])
+    return re.sub(r"[^A-Za-z0-9 /.,:_?=&%-]", "_", f"Load test of {names}")[:200]
+
+
 def warmup_stages(plan: Plan) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
     """Return the stages of the warm-up, and the measured ones."""
     passed, number = 0.0, 0

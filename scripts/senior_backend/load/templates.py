@@ -22,7 +22,7 @@ _EXPRESSION = re.compile(
         \s*(?:\|\s*(?P<filter>\w+))?\s*\Z""",
     re.VERBOSE,
 )
-_SECRET = re.compile(r"pass|secret|token|credential|api_?key|auth|private|cookie|session", re.IGNORECASE)
+_SECRET = re.compile(r"pass|secret|token|credential|api[-_]?key|auth|private|cookie|session", re.IGNORECASE)
 
 FUNCTIONS: dict[str, tuple[int, int]] = {
     "uuid": (0, 0),
