@@ -80,6 +80,10 @@ class Checker:
             second_looks,
         )
 
+    def forget_names(self) -> None:
+        """Let the next pass ask the resolver again."""
+        self._engine.resolver.forget()
+
     def _look(
         self,
         services: Sequence[Service],

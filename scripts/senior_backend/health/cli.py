@@ -86,7 +86,7 @@ def handle(options: argparse.Namespace) -> tuple[Report, str]:
     if options.schema:
         from senior_backend.health.modes import schema
 
-        return schema()
+        return schema(options)
     if options.discover:
         from senior_backend.health.modes import discover
 
@@ -98,7 +98,7 @@ def handle(options: argparse.Namespace) -> tuple[Report, str]:
     if options.check_config:
         return modes.check_config(session)
     if options.export:
-        return modes.export(session, options.export)
+        return modes.export(session, options.export, options)
     if options.wait:
         return modes.wait(session, options)
     if options.watch:

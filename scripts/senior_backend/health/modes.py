@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from senior_backend.console.errors import InputError, did_you_mean
+from senior_backend.console.errors import InputError, UnavailableError, UndecidedError, did_you_mean
 from senior_backend.console.exit_codes import ExitCode
 from senior_backend.console.output import colours_wanted
 from senior_backend.console.report import Finding, NextCommand, Report
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from senior_backend.health.verdict import Verdict
 
 TOOL = "health_check"
+WAIT_REPORTS = 3.0
+"""Seconds between the lines that say what --wait still waits for."""
 Targets = list[tuple[str, Path]]
 
 
@@ -124,3 +127,111 @@ def write_format(name: str, path: Path, report: Report, verdict: Verdict) -> Non
 
     text: str = json.dumps(report.to_json(), indent=2) if name == "json" else load(name).render(verdict)
     write_atomically(path, text if text.endswith("\n") else text + "\n")
+
+
+def schema(options: argparse.Namespace) -> tuple[Report, str]:
+    """Return the JSON Schema of services.yaml as the document of the call."""
+    from senior_backend.health.config.schema import schema as made
+
+    whole = made()
+    options.document = json.dumps(whole, indent=2)
+    return Report(TOOL, ExitCode.OK, "the JSON Schema of services.yaml", data=whole), options.document
+
+
+def wait(session: Session, options: argparse.Namespace) -> tuple[Report, str]:
+    """Wait until everything critical is up, then run the command, if there is one."""
+    import time
+
+    from senior_backend.health.check import Pass
+    from senior_backend.health.session import duration_option
+    from senior_backend.health.verdict import reach
+    from senior_backend.health.wait import wait as wait_for
+
+    limit = duration_option("--wait", options.wait) or 0.0
+    if not 1 <= options.stable <= 100:
+        raise InputError("--stable takes a number from 1 to 100", code="usage")
+    targets = write_targets(options.write or [])
+    until = min(session.started + limit, session.until or float("inf"))
+    said = [time.perf_counter()]
+
+    def told(done: Pass, streak: int) -> None:
+        now = time.perf_counter()
+        if now - said[0] >= WAIT_REPORTS and not streak:
+            said[0] = now
+            missing = [result.service.name for result in done.results if result.state not in ("up", "degraded")]
+            sys.stderr.write(f"waiting for {', '.join(missing[:8])}{' …' if len(missing) > 8 else ''}\n")
+            sys.stderr.flush()
+
+    done, holds = wait_for(
+        make_checker(session),
+        session.services,
+        until=until,
+        stable=options.stable,
+        fail_on_degraded=session.fail_on_degraded,
+        told=told,
+    )
+    verdict = reach(done, session.path, session.redactor, fail_on_degraded=session.fail_on_degraded)
+    waited = time.perf_counter() - session.started
+    if not holds:
+        code = verdict.exit_code if verdict.exit_code is not ExitCode.OK else ExitCode.FAILED
+        verdict = replace(verdict, exit_code=code, summary=f"not up within {waited:.1f} s: {verdict.summary}")
+        return report_on(session, options, verdict, targets)
+    verdict = replace(verdict, summary=f"{verdict.summary}, after {waited:.1f} s")
+    report, body = report_on(session, options, verdict, targets)
+    if options.command:
+        import os
+
+        sys.stdout.flush()
+        sys.stderr.write(f"{verdict.summary}; running {options.command[0]}\n")
+        sys.stderr.flush()
+        try:
+            os.execvp(options.command[0], options.command)  # noqa: S606 - the user's own command, no shell
+        except OSError as error:
+            raise UnavailableError(
+                f"cannot run {options.command[0]}: {error.strerror}", code="command", hint="Check its path."
+            ) from error
+    return report, body
+
+
+def watch(session: Session, options: argparse.Namespace) -> tuple[Report, str]:
+    """Repeat passes until interrupted, until --passes or until --deadline."""
+    from senior_backend.health.watch_view import follow
+
+    targets = write_targets(options.write or [])
+    if options.passes is not None and options.passes < 1:
+        raise InputError("--passes takes a number from 1", code="usage")
+    verdict, interrupted = follow(session, options, targets)
+    if interrupted:
+        verdict = replace(verdict, exit_code=ExitCode.INTERRUPTED)
+    return report_on(session, options, verdict, targets)
+
+
+def discover(options: argparse.Namespace) -> tuple[Report, str]:
+    """Print a services.yaml made from a project's own files."""
+    from senior_backend.health.discover import discover as look
+    from senior_backend.health.discover import render
+
+    found = look(options.discover)
+    count = len(found.found)
+    findings = tuple(Finding("left-out", "info", item.reason, item.origin) for item in found.skipped)
+    data = {"services": [{"name": item.name, "origin": item.origin, **item.values} for item in found.found]}
+    if not count:
+        raise UndecidedError("no service was found", code="nothing-found", findings=findings or ())
+    text = render(found)
+    options.document = text
+    summary = f"{count} service{'s' if count > 1 else ''} found"
+    command = "python3 scripts/health_check.py --services services.yaml --check-config"
+    return Report(TOOL, ExitCode.OK, summary, findings, data, (NextCommand(command, "checks the saved file"),)), text
+
+
+def export(session: Session, name: str, options: argparse.Namespace) -> tuple[Report, str]:
+    """Print a configuration for another monitor; what it cannot express is told on standard error."""
+    from senior_backend.health.exports import render
+
+    text, losses = render(name, session.services)
+    text = session.redactor.text(text)
+    options.document = text
+    for loss in losses:
+        sys.stderr.write(f"not carried over: {loss}\n")
+    findings = tuple(Finding("not-exported", "warning", loss) for loss in losses)
+    return Report(TOOL, ExitCode.OK, f"{name} configuration", findings, {"format": name, "text": text}), text

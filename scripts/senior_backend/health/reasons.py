@@ -67,6 +67,8 @@ _ALL = (
     Reason("component_down", "down", "the service reports a failing component", "Follow the component that is named; "
            "add it as a service with `depends_on` to see its cause."),
     Reason("auth_failed", "down", "the credentials were refused", "Check user and password of this service."),
+    Reason("not_found", "down", "what the check asks for does not exist there", "Create it, or correct the name in "
+           "services.yaml."),
     Reason("too_many_connections", "down", "the server refuses new clients: its connection limit is reached",
            "Find who holds the connections, lower the pools' sizes or raise the server's limit."),
     Reason("starting_up", "down", "the server is starting or recovering", "Wait (`--wait 60s`); if it stays so, read "

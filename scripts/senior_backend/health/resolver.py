@@ -90,7 +90,7 @@ class Resolver:
                 self._workers.submit(lambda: self._resolve(host, lookup))
         return lookup
 
-    def forget_failures(self) -> None:
+    def forget(self) -> None:
         """Ask again for names that failed, for `--wait` and `--watch`."""
         self._lookups = {host: found for host, found in self._lookups.items() if found.addresses and _literal(host)}
 

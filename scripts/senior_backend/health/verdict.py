@@ -101,8 +101,8 @@ def findings(verdict: Verdict) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def explain(result: Result) -> str:
-    """Return why a result is what it is, in one line."""
+def explain(result: Result, *, excerpt: bool = True) -> str:
+    """Return why a result is what it is, in one line; `excerpt` adds the start of the service's answer."""
     if result.state == "blocked":
         own = REASONS[result.own_reason].means if result.own_reason else "it fails"
         detail = f" ({result.detail})" if result.detail else ""
@@ -113,7 +113,7 @@ def explain(result: Result) -> str:
     text = f"{means} ({result.detail})" if result.detail else means
     if result.reason in ("assertion", "slow", "threshold", "component_down", "component_degraded", "http_status"):
         text = result.detail or means
-    return f"{text}; it answered: {result.excerpt}" if result.excerpt else text
+    return f"{text}; it answered: {result.excerpt}" if result.excerpt and excerpt else text
 
 
 def next_commands(verdict: Verdict, services_path: str) -> tuple[NextCommand, ...]:

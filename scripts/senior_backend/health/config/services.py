@@ -265,7 +265,7 @@ class ServiceReader:
                 reader.problem(type_node, "type-and-url", message, "Drop `type`, or correct the URL.")
                 return None, False
             if named is not None:
-                starts_tls = starts_tls or word == "https"
+                starts_tls = starts_tls or word == "https" or named.always_tls
                 probe = named
         elif parts is None and body.get("url") is None:
             reader.problem(
@@ -345,6 +345,8 @@ class ServiceReader:
         port = (parts.port if parts else None) or values.get("port") or fallback
         if not host and body.get("url") is not None and parts is None:
             return "", 0
+        if not host and probe.host_optional:
+            return "", port
         if not host:
             reader.problem(body.get("url") or body, "no-host", "there is no host to connect to", "Add `host: …`.")
         elif not _HOST.fullmatch(host.encode("idna").decode() if not host.isascii() and _idna(host) else host):

@@ -34,6 +34,8 @@ class Probe:
     fields: tuple[Field, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     local: bool = False
+    host_optional: bool = False
+    always_tls: bool = False
     from_url: Callable[[SplitResult], Mapping[str, Any]] | None = None
     validate: Callable[[Reader, Any, dict[str, Any]], None] | None = None
     examples: tuple[Example, ...] = ()

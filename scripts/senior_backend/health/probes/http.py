@@ -39,15 +39,15 @@ def converse(service: Service) -> Conversation:
     scheme = "https" if service.tls else "http"
     host, port, path, tls = service.host, service.port, options.get("path", "/"), service.tls
     method, body = options.get("method", "GET"), (options.get("body") or "").encode()
-    headers = _headers(options)
+    headers = request_headers(options)
     for _ in range(MAX_REDIRECTS + 1):
         yield Connect(host, port, tls=tls)
-        yield Send(request(method, _authority(scheme, host, port), path, headers, body))
+        yield Send(request(method, authority(scheme, host, port), path, headers, body))
         status, received, content = yield from response(method)
         location = received.get("location")
         if status not in REDIRECTS or not location or _expected(service, status):
             return _answer(status, received, content)
-        target = urljoin(f"{scheme}://{_authority(scheme, host, port)}{path}", location)
+        target = urljoin(f"{scheme}://{authority(scheme, host, port)}{path}", location)
         if not options.get("follow_redirects"):
             raise Failure("redirect_blocked", f"{status} to {masked_url(target)}", {"status": status})
         parts = urlsplit(target)
@@ -68,12 +68,12 @@ def converse(service: Service) -> Conversation:
     raise Failure("redirect_blocked", f"more than {MAX_REDIRECTS} redirects")
 
 
-def request(method: str, authority: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
-    """Return the bytes of a request; `authority` is the Host header."""
+def request(method: str, host: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
+    """Return the bytes of a request; `host` is the Host header."""
     named = {name.lower() for name in headers}
     lines = [f"{method} {path} HTTP/1.1"]
     if "host" not in named:
-        lines.append(f"Host: {authority}")
+        lines.append(f"Host: {host}")
     if "user-agent" not in named:
         lines.append("User-Agent: health_check")
     if "accept" not in named:
@@ -153,7 +153,8 @@ def _expected(service: Service, status: int) -> bool:
     return any(low <= status <= high for rule in wanted for low, high in rule.condition)
 
 
-def _headers(options: Mapping[str, Any]) -> dict[str, str]:
+def request_headers(options: Mapping[str, Any]) -> dict[str, str]:
+    """Return the configured headers, with the Authorization that the credentials make."""
     headers = dict(options.get("headers") or {})
     if options.get("bearer"):
         headers["Authorization"] = f"Bearer {options['bearer']}"
@@ -163,7 +164,8 @@ def _headers(options: Mapping[str, Any]) -> dict[str, str]:
     return headers
 
 
-def _authority(scheme: str, host: str, port: int) -> str:
+def authority(scheme: str, host: str, port: int) -> str:
+    """Return the Host header: the port is left out where it is the scheme's own."""
     name = f"[{host}]" if ":" in host else host
     return name if port == (443 if scheme == "https" else 80) else f"{name}:{port}"
 
@@ -173,11 +175,13 @@ def _target(parts: SplitResult) -> str:
     return f"{path}?{quote(parts.query, safe=_SAFE)}" if parts.query else path
 
 
-def _from_url(parts: SplitResult) -> Mapping[str, Any]:
+def from_url(parts: SplitResult) -> Mapping[str, Any]:
+    """Return the request target of a URL as an option."""
     return {"path": _target(parts)}
 
 
-def _validate(reader: Reader, node: Any, options: dict[str, Any]) -> None:
+def validate(reader: Reader, node: Any, options: dict[str, Any]) -> None:
+    """Report headers and paths that cannot be sent."""
     method = options.get("method")
     if method and not method.isalpha():
         reader.problem(node, "method", f"{method!r} is not a method{did_you_mean(method, ['GET', 'HEAD', 'POST'])}")
@@ -210,15 +214,15 @@ PROBE = Probe(
     ),
     facts={"status": "status", "headers": "map", "json": "map", "contains": "text", "matches": "text",
            "size": "number"},
-    from_url=_from_url,
-    validate=_validate,
+    from_url=from_url,
+    validate=validate,
     examples=(
         Example("200 with a length", (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",)),
         Example("chunked", (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",)),
         Example("until close", (b"HTTP/1.0 200 OK\r\n\r\nok",), closes=True),
         Example("early hints first", (b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",)),
         Example("503", (b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n",), "http_status"),
-        Example("a redirect to a login page", (b"HTTP/1.1 302 Found\r\nLocation: /login\r\n\r\n",),
+        Example("a redirect to a login page", (b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",),
                 "redirect_blocked"),
         Example("a truncated body", (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok",), "connection_closed",
                 closes=True),

@@ -40,6 +40,7 @@ _REASONS = {
     "57P03": "starting_up",
     "57P01": "shutting_down",
     "57P02": "shutting_down",
+    "3D000": "not_found",
 }
 
 
@@ -87,7 +88,7 @@ def _log_in(service: Service, user: str) -> Conversation:
         elif kind == b"E":
             failure = _refusal(data)
             named = service.options.get("user") or service.options.get("database")
-            if failure.reason == "auth_failed" and password is None and not named:
+            if failure.reason in ("auth_failed", "not_found") and password is None and not named:
                 return Answer(f"accepts connections; login refused ({failure.detail})", facts)
             raise failure
         elif kind == b"S":
@@ -179,7 +180,7 @@ def _rest_of_message() -> Generator[Step, Any, bytes]:
 def _refusal(data: bytes) -> Failure:
     fields = {part[:1]: part[1:].decode("utf-8", "replace") for part in data.split(b"\0") if part}
     code, message = fields.get(b"C", "?????"), fields.get(b"M", "")
-    if code not in _REASONS and code[:2] not in ("28", "3D"):  # 3D000: the database does not exist
+    if code not in _REASONS and code[:2] != "28":
         return Failure("server_error", f"{code} {message}")
     reason = _REASONS.get(code, "auth_failed")
     if code == "57P03" and "shutting down" in message:

@@ -1,0 +1,251 @@
+"""A services.yaml out of what a project already says about itself; one module for each kind of source.
+
+A module with `fits(path, text)` and `find(text, name)` in this folder is a source. What is written refers to the line
+that it came from, and never holds a secret: credentials stay in the variables that hold them.
+"""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from senior_backend.health.config.nodes import Node, Unreadable
+from senior_backend.health.probes import by_scheme
+from senior_backend.health.security import SECRET_KEY
+
+_BY_IMAGE = (
+    ("postgres", "postgresql"), ("postgis", "postgresql"), ("timescale", "postgresql"), ("mysql", "mysql"),
+    ("mariadb", "mysql"), ("percona", "mysql"), ("redis", "redis"), ("valkey", "redis"), ("keydb", "redis"),
+    ("rabbitmq", "amqp"), ("nats", "nats"), ("kafka", "kafka"), ("redpanda", "kafka"), ("mongo", "mongodb"),
+    ("mosquitto", "mqtt"), ("emqx", "mqtt"), ("mailhog", "smtp"), ("mailpit", "smtp"), ("postfix", "smtp"),
+)  # fmt: skip
+_BY_PORT = {
+    5432: "postgresql", 3306: "mysql", 6379: "redis", 5672: "amqp", 4222: "nats", 9092: "kafka", 27017: "mongodb",
+    1883: "mqtt", 25: "smtp", 587: "smtp", 1025: "smtp", 22: "ssh", 50051: "grpc", 80: "http", 443: "http",
+    3000: "http", 5000: "http", 8000: "http", 8080: "http", 8081: "http", 8888: "http", 9000: "http", 15672: "http",
+}  # fmt: skip
+HEALTH_PATHS = re.compile(
+    r"/(?:[\w.-]+/)*(?:healthz?|livez?|readyz?|liveness|readiness|alive|ready|ping|status|up|_health|health[-_]?check)/?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One service to check; `origin` is `file:line (what)`. `remarks` become comments beside it."""
+
+    name: str
+    origin: str
+    values: Mapping[str, Any]
+    depends_on: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something that cannot be checked from here, and why."""
+
+    origin: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Discovery:
+    """All that a source gave."""
+
+    found: list[Found] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+
+
+def discover(paths: Sequence[Path]) -> Discovery:
+    """Read all files and join what they say.
+
+    Raises:
+        InputError: a file cannot be read, or is no known source.
+    """
+    from senior_backend.console.errors import InputError
+
+    joined = Discovery()
+    sources = [
+        import_module(f"{__name__}.{module.name}")
+        for module in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name)
+    ]
+    for path in paths:
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            problem = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise InputError(f"cannot read {path}: {problem}", code="unreadable", where=str(path)) from None
+        source = next((item for item in sources if item.fits(path, text)), None)
+        if source is None:
+            known = "compose files, Kubernetes manifests, OpenAPI documents, .env files and Procfiles"
+            raise InputError(
+                f"{path} is no source that is understood",
+                code="unknown-source",
+                where=str(path),
+                hint=f"Known: {known}.",
+            )
+        try:
+            part: Discovery = source.find(text, path.name)
+        except Unreadable as error:
+            item = error.problem
+            raise InputError(
+                item.message, code=item.code, where=f"{path}:{item.line}:{item.column}", hint=item.fix
+            ) from None
+        joined.found.extend(part.found)
+        joined.skipped.extend(part.skipped)
+    joined.found = _linked(_named_once(joined.found))
+    return joined
+
+
+def render(discovery: Discovery) -> str:
+    """Return the services.yaml."""
+    lines = ["# Made by health_check.py --discover; every service says where it came from. Review it, then keep it.",
+             "services:"]  # fmt: skip
+    for item in discovery.found:
+        lines.append(f"  # from {item.origin}")
+        lines.extend(f"  # {remark}" for remark in item.remarks)
+        values = {"name": item.name, **item.values}
+        if item.depends_on:
+            values["depends_on"] = list(item.depends_on)
+        for index, (key, value) in enumerate(values.items()):
+            lines.append(f"  {'- ' if index == 0 else '  '}{key}: {scalar(value)}")
+        lines.append("")
+    lines.extend(f"# left out, {item.origin}: {item.reason}" for item in discovery.skipped)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def scalar(value: Any) -> str:
+    """Return a value as YAML on one line; JSON is YAML, and plain words need no quotes."""
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z/$][\w./:@${}?-]*", value) and ": " not in value:
+        return value if value.lower() not in ("true", "false", "null", "yes", "no", "on", "off") else f'"{value}"'
+    return json.dumps(value, ensure_ascii=False)
+
+
+def clean_name(text: str) -> str:
+    """Return text as a service name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:100] or "service"
+
+
+def type_of(image: str, port: int | None) -> str:
+    """Return the type of check for an image, else for a port, else tcp."""
+    base = image.rpartition("/")[2].partition(":")[0].lower()
+    for word, kind in _BY_IMAGE:
+        if word in base and "exporter" not in base and "admin" not in base:
+            return kind
+    return _BY_PORT.get(port or 0, "tcp")
+
+
+def address(kind: str, host: str, port: int, path: str = "") -> str:
+    """Return a URL for a check."""
+    scheme = next(scheme for scheme, (probe, tls) in by_scheme().items() if probe.type == kind and not tls)
+    return f"{scheme}://{host}:{port}{path}"
+
+
+def host_of(url: str) -> str | None:
+    """Return the host of a URL that some check could use."""
+    match = re.match(r"([a-z][a-z0-9]*)(?:\+[a-z0-9]+)?://(?:[^/@\s]*@)?([A-Za-z0-9._-]+)", url)
+    return match[2] if match and match[1] in by_scheme() else None
+
+
+def without_secrets(url: str) -> str:
+    """Return a URL with its user, but without password and query."""
+    match = re.match(r"([^:]+://)(?:([^:/@]*)(?::[^/@]*)?@)?([^?#]*)", url)
+    if not match:
+        return ""
+    user = f"{match[2]}@" if match[2] and not SECRET_KEY.search(match[2]) else ""
+    return f"{match[1]}{user}{match[3]}"
+
+
+def documents(text: str) -> list[Node]:
+    """Return the documents of a YAML or JSON text, with lines counted in the whole text.
+
+    Raises:
+        Unreadable: a document cannot be read.
+    """
+    if text.lstrip()[:1] == "{":
+        from senior_backend.health.config.json_source import parse as parse_json
+
+        root, _ = parse_json(text)
+        return [root] if root else []
+    from senior_backend.console.environment import ensure
+
+    ensure("health", ["yaml"])
+    from senior_backend.health.config.yaml_source import parse
+
+    roots, start = [], 0
+    lines = text.split("\n")
+    borders = [index for index, line in enumerate(lines) if re.match(r"---(\s|$)", line)]
+    for border in [*borders, len(lines)]:
+        # Empty lines stand in for what came before, so that line numbers are those of the file.
+        part = "\n" * start + "\n".join(lines[start:border])
+        if part.strip():
+            root, _ = parse(part)
+            if root is not None and root.kind == "map":
+                roots.append(root)
+        start = border + 1
+    return roots
+
+
+def text_at(node: Node | None, *keys: str) -> str:
+    """Return the text at a path of keys, empty where there is none."""
+    found = node_at(node, *keys)
+    return "" if found is None or found.kind != "scalar" or found.value is None else str(found.value)
+
+
+def node_at(node: Node | None, *keys: str) -> Node | None:
+    """Return the node at a path of keys."""
+    for key in keys:
+        node = node.get(key) if node is not None and node.kind == "map" else None
+    return node
+
+
+def environment_of(node: Node | None) -> dict[str, tuple[Node, str]]:
+    """Return variables written as a mapping or as a list of `NAME=value`."""
+    found: dict[str, tuple[Node, str]] = {}
+    for key, value in node.entries if node else []:
+        found[str(key.value)] = (key, "" if value.value is None else str(value.value))
+    for item in node.items if node else []:
+        name, _, value_text = str(item.value).partition("=")
+        found[name] = (item, value_text)
+    return found
+
+
+def _named_once(items: list[Found]) -> list[Found]:
+    seen: dict[str, int] = {}
+    made = []
+    for item in items:
+        seen[item.name] = seen.get(item.name, 0) + 1
+        made.append(item if seen[item.name] == 1 else replace(item, name=f"{item.name}-{seen[item.name]}"))
+    return made
+
+
+def _linked(items: list[Found]) -> list[Found]:
+    """Return the services with those dependencies that are services themselves, without cycles."""
+    names = {alias: item.name for item in items for alias in (item.name, *item.aliases)}
+    edges: dict[str, list[str]] = {}
+    made = []
+    for item in items:
+        wanted = dict.fromkeys(names[word] for word in item.depends_on if word in names)
+        kept = [name for name in wanted if name != item.name and not _reaches(edges, name, item.name)]
+        edges[item.name] = kept
+        made.append(replace(item, depends_on=tuple(kept)))
+    return made
+
+
+def _reaches(edges: Mapping[str, list[str]], start: str, goal: str) -> bool:
+    waiting, seen = [start], set()
+    while waiting:
+        name = waiting.pop()
+        if name == goal:
+            return True
+        if name not in seen:
+            seen.add(name)
+            waiting.extend(edges.get(name, ()))
+    return False

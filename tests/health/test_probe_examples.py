@@ -1,0 +1,94 @@
+"""Every probe's own examples, and what each must withstand on any bytes."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from senior_backend.health.config.values import Example
+from senior_backend.health.probes import Probe, all_probes, by_scheme, by_word
+from senior_backend.health.reasons import REASONS
+from tests.health.conversations import StalledError, hold, judged, service_of
+
+PROBES = all_probes()
+EXAMPLES = [(probe, example) for probe in PROBES.values() for example in probe.examples]
+REMOTE = [probe for probe in PROBES.values() if not probe.local]
+MINIMAL = {"dns": {"name": "example.org"}}
+
+
+@pytest.mark.parametrize(("probe", "example"), EXAMPLES, ids=[f"{p.type}: {e.name}" for p, e in EXAMPLES])
+def test_examples(probe: Probe, example: Example) -> None:
+    result = judged(probe, service_of(probe, example.options), example.sent, closes=example.closes)
+    assert result.reason == example.reason, result
+    assert example.note in result.detail
+    if example.reason is None:
+        assert result.state == "up"
+
+
+def test_nineteen_types_are_found_by_folder() -> None:
+    assert set(PROBES) == {
+        *("http", "tcp", "tls", "dns", "grpc", "websocket", "postgresql", "mysql", "redis", "amqp"),
+        *("nats", "kafka", "mongodb", "smtp", "ssh", "mqtt", "disk", "process", "exec"),
+    }
+    assert {"postgres", "mariadb", "rabbitmq"} <= set(by_word())
+    assert by_scheme()["https"][1]
+
+
+def test_every_remote_probe_shows_an_answer_and_a_wrong_protocol() -> None:
+    for probe in REMOTE:
+        reasons = {example.reason for example in probe.examples}
+        assert None in reasons, probe.type
+        if probe.type not in ("tls", "tcp"):
+            assert "protocol_mismatch" in reasons, probe.type
+
+
+@pytest.mark.parametrize("probe", REMOTE, ids=lambda probe: probe.type)
+def test_any_cut_of_a_good_answer_is_a_failure_and_never_an_exception(probe: Probe) -> None:
+    for example in probe.examples:
+        whole = b"".join(example.sent)
+        for end in range(0, len(whole), max(1, len(whole) // 40)):
+            service = service_of(probe, example.options)
+            try:
+                result = judged(probe, service, [whole[:end]] if end else [], closes=True)
+            except StalledError:
+                pytest.fail(f"waits for ever after {end} bytes of {example.name}")
+            assert result.reason is None or result.reason in REASONS
+
+
+@pytest.mark.parametrize("probe", REMOTE, ids=lambda probe: probe.type)
+def test_noise_never_looks_like_the_protocol(probe: Probe) -> None:
+    if probe.type in ("tls", "tcp"):
+        pytest.skip("reads nothing")
+    chance = random.Random(probe.type)
+    for _ in range(200):
+        noise = bytes(chance.randrange(256) for _ in range(chance.randrange(1, 200)))
+        result = judged(probe, service_of(probe, MINIMAL.get(probe.type)), [noise], closes=True)
+        assert result.state != "up", noise
+
+
+@pytest.mark.parametrize("probe", REMOTE, ids=lambda probe: probe.type)
+def test_every_example_is_read_byte_by_byte_alike(probe: Probe) -> None:
+    if probe.type == "dns":
+        pytest.skip("datagrams are whole")
+    for example in probe.examples:
+        parts = [bytes([byte]) for byte in b"".join(example.sent)]
+        result = judged(probe, service_of(probe, example.options), parts, closes=example.closes)
+        assert result.reason == example.reason, example.name
+
+
+def test_a_probe_sends_the_credentials_only_where_they_belong() -> None:
+    redis = PROBES["redis"]
+    _, said = hold(redis.converse(service_of(redis, {"password": "s3cret"})), [b"+OK\r\n", b"+PONG\r\n"])
+    assert said == b"*2\r\n$4\r\nAUTH\r\n$6\r\ns3cret\r\n*1\r\n$4\r\nPING\r\n"
+    http = PROBES["http"]
+    moved = b"HTTP/1.1 302 Found\r\nLocation: http://other.example/\r\nContent-Length: 0\r\n\r\n"
+    options = {"bearer": "s3cret", "follow_redirects": True, "path": "/"}
+    ok = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    _, said = hold(http.converse(service_of(http, options)), [moved, ok])
+    first, second = said.split(b"GET ")[1:]
+    assert b"s3cret" in first
+    assert b"s3cret" not in second
+    same = moved.replace(b"http://other.example/", b"/there")
+    _, said = hold(http.converse(service_of(http, options)), [same, ok])
+    assert said.count(b"s3cret") == 2
