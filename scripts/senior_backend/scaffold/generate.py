@@ -88,7 +88,7 @@ def prepare(call: Call) -> Prepared:
         change = stack.migration(
             previous.service,
             service,
-            number=len(previous.migrations) + 1,
+            number=previous.migrations + 1,
             down_revision=plan.check_heads(stack.heads(place.root) if place.generated else [], place.root),
         )
         if change.file is None and any(finding.severity == "error" for finding in change.findings):
