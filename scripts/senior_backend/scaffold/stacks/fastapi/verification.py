@@ -1,0 +1,2 @@
+"""Placeholder while the path is thin."""
+def verify(*a, **k): raise NotImplementedError
