@@ -25,7 +25,8 @@ RESERVED_RESOURCES = ("core",)
 def module(resource: Resource) -> str:
     lines = [f"# {resource.plural}", ""]
     for field in resource.fields:
-        lines += [f"{field.name} = {field.type!r}", ""]
+        quote = "'''" if field.type == "json" else "'"
+        lines += [f"{field.name} = {quote}{field.type}{quote}", ""]
     lines += [f"operations = {resource.operations!r}", "", "# end"]
     return "\n".join(lines) + "\n"
 

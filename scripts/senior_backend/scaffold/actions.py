@@ -10,6 +10,8 @@ from senior_backend.scaffold.fields import read_value, refused_value
 from senior_backend.scaffold.model import Action, Field
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from senior_backend.scaffold.drafts import ActionDraft, Problems
 
 _PARTICIPLES: Final = {
@@ -40,8 +42,10 @@ _PARTICIPLES: Final = {
 _OPPOSITES: Final = {"disable": "enable", "hide": "show", "unhide": "hide"}
 
 
-def build_action(draft: ActionDraft, fields: tuple[Field, ...], problems: Problems) -> Action | None:
-    """Return the action, or None after noting why it cannot be had."""
+def build_action(
+    draft: ActionDraft, fields: tuple[Field, ...], broken: Collection[str], problems: Problems
+) -> Action | None:
+    """Return the action, or None after noting why it cannot be had; `broken` fields have been told already."""
     name = draft.name.value
     if reason := naming.invalid_name(name, "action"):
         problems.add("bad-name", reason, draft.name.where, "For example `activate`.")
@@ -51,6 +55,8 @@ def build_action(draft: ActionDraft, fields: tuple[Field, ...], problems: Proble
         found = candidates(name, fields)
         if len(found) == 1:
             return Action(name=name, assign=tuple(found), roles=roles)
+        if broken:
+            return None
         shown = " or ".join(f"{field}={_text(value)}" for field, value in found)
         problems.add(
             "unknown-action",
@@ -65,6 +71,8 @@ def build_action(draft: ActionDraft, fields: tuple[Field, ...], problems: Proble
     assigned: dict[str, Any] = {}
     for key, value in draft.assign:
         field = by_name.get(key.value)
+        if key.value in broken:
+            return None
         if field is None:
             hint = did_you_mean(key.value, by_name)
             problems.add(

@@ -43,7 +43,7 @@ def apply(root: Path, changes: Sequence[Change]) -> None:
     try:
         _make_folder(root, made)
         _make_folder(root / FOLDER, made)
-        with _journal(root, changes):
+        with journal(root, changes):
             try:
                 for change in changes:
                     if read(root / change.path) != change.old:
@@ -55,8 +55,11 @@ def apply(root: Path, changes: Sequence[Change]) -> None:
                         )
                     done.append(change)
                     _carry_out(root, change, made)
+                (root / JOURNAL).unlink()  # from here on the run has happened
             except BaseException:
                 _undo(root, done)
+                with contextlib.suppress(OSError):
+                    (root / JOURNAL).unlink()
                 raise
         _prune(root, changes)
     except OSError as error:
@@ -124,7 +127,12 @@ def repair(root: Path) -> int:
 
 
 @contextlib.contextmanager
-def _journal(root: Path, changes: Sequence[Change]) -> Iterator[None]:
+def journal(root: Path, changes: Sequence[Change]) -> Iterator[None]:
+    """Hold the lock of a project with a journal of `changes` in it, which the caller removes when it is done.
+
+    Raises:
+        UndecidedError: another run has one.
+    """
     path = root / JOURNAL
     data = {
         "changes": [
@@ -146,9 +154,10 @@ def _journal(root: Path, changes: Sequence[Change]) -> Iterator[None]:
             file.write(json.dumps(data).encode())
             file.flush()
             os.fsync(file.fileno())
-            yield
-        finally:
+        except BaseException:
             path.unlink()
+            raise
+        yield
 
 
 def _lock(descriptor: int, path: Path) -> None:
@@ -177,23 +186,27 @@ def _carry_out(root: Path, change: Change, made: list[Path]) -> None:
         place.unlink()
         return
     _make_folder(place.parent, made)
-    mode = change.mode
-    if mode is None:
-        mode = 0o644 if change.old is None else place.stat().st_mode & 0o7777
-    _write(place, change.new, mode, durable=change.old is not None)
+    if change.old is None:
+        _write(place, change.new, create=change.mode or 0o666)
+    else:
+        _write(place, change.new, exact=change.mode or place.stat().st_mode & 0o7777)
 
 
-def _write(place: Path, content: bytes, mode: int, *, durable: bool) -> None:
-    """Write through a temporary file; only what replaces something of the user's is worth waiting for the disk."""
+def _write(place: Path, content: bytes, *, create: int = 0o666, exact: int | None = None) -> None:
+    """Write through a temporary file: a new one with the mode `create` less the umask, else with the mode `exact`.
+
+    Only what replaces something of the user's is worth waiting for the disk.
+    """
     temporary = _temporary(place)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), create)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-            if durable:
+            if exact is not None:
                 file.flush()
                 os.fsync(file.fileno())
-        temporary.chmod(mode)
+        if exact is not None:
+            temporary.chmod(exact)
         temporary.replace(place)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -219,8 +232,7 @@ def _restore(place: Path, old: bytes | None) -> None:
         place.unlink(missing_ok=True)
         return
     place.parent.mkdir(parents=True, exist_ok=True)
-    mode = place.stat().st_mode & 0o7777 if place.exists() else 0o644
-    _write(place, old, mode, durable=True)
+    _write(place, old, exact=place.stat().st_mode & 0o7777 if place.exists() else 0o644)
 
 
 def _make_folder(folder: Path, made: list[Path]) -> None:

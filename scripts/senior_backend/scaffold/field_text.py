@@ -26,6 +26,7 @@ FLAGS: Final = ("unique", "index", "optional")
 VALUED: Final = ("min", "max", "pattern", "on_delete", "default")
 _MODIFIER: Final = re.compile(r":\s*(?:(?:" + "|".join(FLAGS) + r")(?![\w])|(?:" + "|".join(VALUED) + r")\s*[=(])")
 _WORD: Final = re.compile(r"[A-Za-z_][\w-]*")
+_PLAIN: Final = re.compile(r"[\w.+-]+")
 _BARE: Final = re.compile(r'[^\s,"()\\:?=]+')
 
 
@@ -196,7 +197,9 @@ def _modifier(text: str, index: int, settings: dict[str, tuple[Any, int]]) -> in
         settings[name] = (Text(_unquote(inner, end + 1) if inner.startswith('"') else inner), index)
         return close
     if end < len(text) and text[end] == "=":
-        value, close = _default(text, end + 1)
+        # A number or a word ends by itself; texts that may hold anything end where the next modifier begins.
+        plain = _PLAIN.match(text, end + 1) if name in ("min", "max", "on_delete") else None
+        value, close = (Text(plain[0]), plain.end()) if plain else _default(text, end + 1)
         settings[name] = (value, index)
         return close
     raise FieldTextError(f"'{name}' needs a value", index, f"Write `{name}=VALUE`.")

@@ -88,7 +88,7 @@ def prepare(call: Call) -> Prepared:
         change = stack.migration(
             previous.service,
             service,
-            number=len(previous.migrations) + 1,
+            number=previous.migrations + 1,
             down_revision=plan.check_heads(stack.heads(place.root) if place.generated else [], place.root),
         )
         if change.file is None and any(finding.severity == "error" for finding in change.findings):
@@ -124,17 +124,18 @@ def _target(call: Call) -> Target:
     if call.out is not None:
         return target.locate(call.out)
     if target.is_generated(call.folder):
-        return target.locate(call.folder)
+        return target.locate(call.folder, shown=".")
     if call.flags is not None:
         draft = read_flags(call.flags)
-        return target.locate(call.folder / f"{draft.name.value.replace('_', '-')}-service")
+        folder = f"{draft.name.value.replace('_', '-')}-service"
+        return target.locate(call.folder / folder, shown=folder)
     if call.spec is not None:
         beside = call.spec.parent
         if call.spec.name == target.SPEC_FILE and target.is_generated(beside):
             return target.locate(beside)
         spec = read_spec(read_file(call.spec), str(call.spec), service=_service_name(call.spec.absolute().parent))
         name = build(spec).name.removesuffix("-service")
-        return target.locate(call.folder / f"{name}-service")
+        return target.locate(call.folder / f"{name}-service", shown=f"{name}-service")
     raise InputError(
         "no resource is named, and this folder is not a generated project",
         code="nothing-to-do",

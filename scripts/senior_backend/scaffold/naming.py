@@ -210,7 +210,7 @@ def _singular_word(word: str) -> str:
         return word
     if re.search(r"[^aeiou]ies$", word) and len(word) > 4:
         return word[:-3] + "y"
-    if re.search(r"(ss|x|z|ch|sh|us|is)es$", word):
+    if re.search(r"(ss|x|zz|ch|sh|[^aeo]us)es$", word) and word != "uses":
         return word[:-2]
     return word.removesuffix("s")
 

@@ -92,7 +92,7 @@ def make_plan(
     for file in wanted:
         planner.add(file)
     for file in migrations:
-        planner.add(replace(file, owner="user"))
+        planner.add_migration(file)
     planner.drop_except({file.path for file in wanted}, skipped)
     planner.refuse_foreign()
     planner.add_spec(spec_text)
@@ -100,7 +100,7 @@ def make_plan(
         service=service,
         bases=planner.bases,
         once=planner.once,
-        migrations=(*previous.migrations, *(file.path for file in migrations)),
+        migrations=previous.migrations + len(migrations),
         pending=planner.pending,
     )
     planner.add_state(previous, after)
@@ -148,6 +148,16 @@ class _Planner:
             self._adopt(file, disk)
             return
         self._update(file, base, disk)
+
+    def add_migration(self, file: RenderedFile) -> None:
+        """Add a new migration: the tool writes it and never looks at it again."""
+        disk = apply.read(self.target.root / file.path)
+        if disk is None:
+            self._write(file, "created", None, file.content.encode())
+        elif disk == file.content.encode():
+            self._show(file, "unchanged", disk)
+        else:
+            self.foreign.append(file.path)
 
     def _add_once(self, file: RenderedFile, disk: bytes | None) -> None:
         known = file.path in self.previous.once
@@ -223,7 +233,7 @@ class _Planner:
         for path, hash_ in self.previous.once.items():
             if path in self.once or skipped(path):
                 continue
-            if path in self.previous.migrations or hash_ is None:
+            if hash_ is None:
                 self.once[path] = hash_
             else:
                 self._drop(path, "user", {hash_})
@@ -302,7 +312,9 @@ class _Planner:
         return file.executable and not mode & stat.S_IXUSR
 
     def _write(self, file: RenderedFile, action: Action, before: bytes | None, after: bytes) -> None:
-        mode = 0o600 if file.secret else 0o755 if file.executable else 0o644 if before is None else None
+        mode = 0o600 if file.secret else None
+        if file.executable:
+            mode = 0o777 if before is None else 0o755
         self.changes.append(Change(file.path, before, after, mode))
         self.files.append(
             FilePlan(

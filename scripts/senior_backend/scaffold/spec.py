@@ -118,6 +118,7 @@ class _Builder:
         self.identity = identity
         self.problems = problems
         self.reserved = reserved
+        self.broken: set[str] = set()
 
     def build(self) -> Resource | None:
         before = len(self.problems)
@@ -202,6 +203,7 @@ class _Builder:
         if owner is not None and owner.name.value not in {draft.name.value for draft in drafts}:
             drafts = (owner, *drafts)
         fields = tuple(field for draft in drafts if (field := build_field(draft, self.name, self.problems)))
+        self.broken = {draft.name.value for draft in drafts} - {field.name for field in fields}
         return fields, owner.name.value if owner else None
 
     def _owner(self, drafts: tuple[FieldDraft, ...]) -> FieldDraft | None:
@@ -296,7 +298,7 @@ class _Builder:
         for located in self.draft.indexes:
             for name in located.value:
                 field = known.get(name)
-                if field is None and name not in ("created_at", "updated_at"):
+                if field is None and name not in ("created_at", "updated_at", *self.broken):
                     hint = did_you_mean(name, [*known, "created_at", "updated_at"])
                     self.problems.add(
                         "unknown-field", f"index on an unknown field '{name}'{hint}", located.where, "Name its fields."
@@ -318,7 +320,7 @@ class _Builder:
         return tuple(located.value for located in self.draft.indexes)
 
     def _actions(self, fields: tuple[Field, ...]) -> tuple:  # type: ignore[type-arg]
-        built = (build_action(action, fields, self.problems) for action in self.draft.actions)
+        built = (build_action(action, fields, self.broken, self.problems) for action in self.draft.actions)
         return tuple(action for action in built if action is not None)
 
     def _links(self) -> tuple[ManyToMany, ...]:
@@ -354,6 +356,8 @@ class _Builder:
         where = self.draft.identity.where if self.draft.identity else self.draft.name.where
         known = {field.name: field for field in resource.fields}
         email, password = known.get("email"), known.get("password")
+        if {"email", "password"} & self.broken:
+            return
         if email is None or email.type != "email" or not email.unique or email.optional:
             self.problems.add(
                 "bad-identity",

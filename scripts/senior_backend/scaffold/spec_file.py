@@ -107,7 +107,20 @@ class _Reader:
         if node.kind == "scalar" and isinstance(node.value, str):
             return parse_fields(node.value, lambda at: self.where(node, at), self.problems)
         drafts = []
+        torn = False
         for key, value in self.entries(node, "fields"):
+            if torn:  # the rest of a short form that a comma of {…} has cut
+                torn = ")" not in str(key.value)
+                continue
+            if node.flow and isinstance(value.value, str) and value.value.count("(") > value.value.count(")"):
+                torn = True
+                self.problems.add(
+                    "bad-field",
+                    f"field '{key.value}': inside of {{…}} the comma ends the value '{value.value}'",
+                    self.where(value),
+                    f'Quote the short form: `{key.value}: "{value.value},…)"`.',
+                )
+                continue
             name = Located(str(key.value), self.where(key))
             draft = self.field(name, value)
             if draft is not None:

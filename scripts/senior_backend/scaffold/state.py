@@ -1,8 +1,8 @@
 """What the tool remembers of a project, in `.scaffold/`: the model, and the last generated text of each of its files.
 
-`manifest.json` has settings and lists, `models/NAME.json` one resource each and `base/PATH.z` one text each, so that
-two branches that add different resources merge in git. Texts are compressed, so that a search through the project
-finds each line once. Nothing here depends on time or place.
+`manifest.json` has the service's settings, `models/NAME.json` one resource each, `base/PATH.z` one text each: there
+are no lists, so that two branches that add different things merge in git. Texts are compressed, so that a search
+through the project finds each line once. Nothing here depends on time or place.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FOLDER: Final = ".scaffold"
 MANIFEST: Final = f"{FOLDER}/manifest.json"
 FORMAT: Final = 1
-_EMPTY: Final = Field(name="x", type="text")
+UNHASHED: Final = "not-recorded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class State:
     """The project as the last run left it.
 
     `bases` has the generated text of each file of the tool's, `once` the hash of each file that was written once
-    (None for secrets), `migrations` their paths in order, `pending` the generated text of each file whose merge
+    (None for secrets), `migrations` their number, `pending` the generated text of each file whose merge
     was left to the user.
     """
 
@@ -43,7 +43,7 @@ class State:
     tool: str = __version__
     bases: Mapping[str, str] = field(default_factory=dict)
     once: Mapping[str, str | None] = field(default_factory=dict)
-    migrations: tuple[str, ...] = ()
+    migrations: int = 0
     pending: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -70,10 +70,10 @@ def load(root: Path) -> State | None:
         return State(
             service=decode({**data["service"], "resources": [models[name] for name in sorted(models)]}),
             tool=data["tool"],
-            bases={path: _read_text(folder / "base" / f"{path}.z") for path in data["files"]},
-            once=data["once"],
-            migrations=tuple(data["migrations"]),
-            pending={path: _read_text(folder / "pending" / f"{path}.z") for path in data["pending"]},
+            bases={path: _read_text(file) for path, file in _folder(folder / "base", ".z")},
+            once={path: _read_hash(file) for path, file in _folder(folder / "once", ".sha256")},
+            migrations=int(data["migrations"]),
+            pending={path: _read_text(file) for path, file in _folder(folder / "pending", ".z")},
         )
     except (KeyError, TypeError, AttributeError, ValueError, OSError, zlib.error) as error:
         raise _damaged(manifest, f"{type(error).__name__}: {error}") from None
@@ -89,10 +89,7 @@ def files(state: State) -> dict[str, bytes]:
         "format": FORMAT,
         "tool": state.tool,
         "service": service,
-        "files": sorted(state.bases),
-        "once": dict(sorted(state.once.items())),
-        "migrations": list(state.migrations),
-        "pending": sorted(state.pending),
+        "migrations": state.migrations,
     }
     found = {MANIFEST: _json(manifest)}
     for resource in resources:
@@ -100,6 +97,8 @@ def files(state: State) -> dict[str, bytes]:
     for folder, texts in (("base", state.bases), ("pending", state.pending)):
         for path, text in texts.items():
             found[f"{FOLDER}/{folder}/{path}.z"] = zlib.compress(text.encode(), 9)
+    for path, hash_ in state.once.items():
+        found[f"{FOLDER}/once/{path}.sha256"] = f"{hash_ or UNHASHED}\n".encode()
     return found
 
 
@@ -236,6 +235,16 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except (ValueError, OSError) as error:
         raise _damaged(path, str(error)) from None
+
+
+def _folder(folder: Path, suffix: str) -> list[tuple[str, Path]]:
+    found = [path for path in folder.rglob(f"*{suffix}") if path.is_file()]
+    return sorted((path.relative_to(folder).as_posix().removesuffix(suffix), path) for path in found)
+
+
+def _read_hash(path: Path) -> str | None:
+    text = path.read_text(encoding="ascii").strip()
+    return None if text == UNHASHED else text
 
 
 def _read_text(path: Path) -> str:

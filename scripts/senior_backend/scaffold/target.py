@@ -37,7 +37,7 @@ def is_generated(folder: Path) -> bool:
     return (folder / MANIFEST).is_file() or (folder / FOLDER / "journal.json").is_file()
 
 
-def locate(out: Path, *, skill: Path = SKILL_ROOT) -> Target:
+def locate(out: Path, *, shown: str | None = None, skill: Path = SKILL_ROOT) -> Target:
     """Return the target at `out`, which may not exist yet.
 
     Raises:
@@ -46,7 +46,7 @@ def locate(out: Path, *, skill: Path = SKILL_ROOT) -> Target:
         InputError: it is a file.
         UnavailableError: it cannot be read.
     """
-    shown = str(out)
+    shown = shown or str(out)
     try:
         root = Path(os.path.realpath(out))
         if root == skill or skill in root.parents:

@@ -23,7 +23,7 @@ NODE_LIMIT: Final = 1_000_000
 """Nodes, with those that aliases repeat."""
 
 _INT: Final = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})")
-_FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
+_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]{1,3})?|[-+]?[0-9]+[eE][-+]?[0-9]{1,3}")
 _SURPRISING: Final = re.compile(
     r"(?i:yes|no|on|off|y|n)|[0-9]+(:[0-9]{1,2})+|0[0-9]+|0[xob][0-9a-fA-F_]+|[0-9_]*_[0-9_]*"
 )

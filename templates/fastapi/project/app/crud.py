@@ -143,15 +143,21 @@ async def replace(
     if _is_limited(resource, call):
         _refuse_admin_only(resource, body)
         given = {name: value for name, value in given.items() if name not in resource.admin_only}
-    return await _change(resource, call, row_id, await _columns(resource, call, given), on_secret_change=on_secret_change)
+    return await _change(
+        resource, call, row_id, await _columns(resource, call, given), on_secret_change=on_secret_change
+    )
 
 
-async def patch(resource: Resource, call: Call, row_id: UUID, body: Body, *, on_secret_change: OnSecretChange | None = None) -> Response:
+async def patch(
+    resource: Resource, call: Call, row_id: UUID, body: Body, *, on_secret_change: OnSecretChange | None = None
+) -> Response:
     """Give the fields that are in `body` their new value."""
     if _is_limited(resource, call):
         _refuse_admin_only(resource, body)
     given = body.model_dump(by_alias=True, exclude_unset=True)
-    return await _change(resource, call, row_id, await _columns(resource, call, given), on_secret_change=on_secret_change)
+    return await _change(
+        resource, call, row_id, await _columns(resource, call, given), on_secret_change=on_secret_change
+    )
 
 
 async def act(resource: Resource, call: Call, row_id: UUID, values: Values) -> Response:
@@ -232,7 +238,9 @@ def _refuse_admin_only(resource: Resource, body: Body) -> None:
     given = body.model_dump(by_alias=True, exclude_unset=True)
     refused = sorted(resource.admin_only & given.keys())
     if refused:
-        raise ApiError(403, "Only an admin may set this", errors=[(name, "only an admin may set it") for name in refused])
+        raise ApiError(
+            403, "Only an admin may set this", errors=[(name, "only an admin may set it") for name in refused]
+        )
 
 
 async def _columns(resource: Resource, call: Call, given: Values) -> dict[str, Any]:
@@ -274,8 +282,8 @@ async def _explained(resource: Resource, call: Call, error: ConstraintError, val
 
 def _constraint_columns(resource: Resource, name: str) -> list[str]:
     # PostgreSQL names the constraint, SQLite its columns: "users.email, users.name".
-    for constraint in (*resource.table.constraints, *resource.table.indexes):
-        if constraint.name == name:
+    for constraint in resource.table.constraints:
+        if isinstance(constraint, sa.UniqueConstraint) and constraint.name == name:
             return [column.name for column in constraint.columns]
     columns = [part.strip().rpartition(".")[2] for part in name.split(",")]
     return [column for column in columns if column in resource.table.c]

@@ -14,7 +14,9 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
 
-Row = Sequence[Any]
+Row = Any
+"""A row: it has a length, an order, and values by index."""
+
 Values = Mapping[str, Any]
 
 

@@ -75,7 +75,7 @@ class PostgreSQL(Database):
     """One PostgreSQL database."""
 
     def __init__(self, url: str, *, pool_size: int, timeout: float) -> None:
-        self.dialect = postgresql_dialect()
+        self.dialect = postgresql_dialect()  # type: ignore[no-untyped-call]
         self._dsn, self._size, self._timeout = dsn_of(url), pool_size, timeout
         self._compile = Compiler(self.dialect)
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None

@@ -37,8 +37,8 @@ def path_of(url: str) -> str:
     return url.partition("://")[2].partition("?")[0].removeprefix("/")
 
 
-async def _connect(path: str, timeout: float) -> aiosqlite.Connection:
-    connection = await aiosqlite.connect(path, isolation_level=None, timeout=timeout, cached_statements=512)
+async def _connect(path: str, wait: float) -> aiosqlite.Connection:
+    connection = await aiosqlite.connect(path, isolation_level=None, timeout=wait, cached_statements=512)
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         await connection.execute_fetchall(f"PRAGMA {pragma}")
     return connection

@@ -1,6 +1,7 @@
 """Probes and metrics. Liveness asks nothing of other systems; readiness asks the database, with a limit of time."""
 
 import asyncio
+from typing import Any
 
 import sqlalchemy as sa
 import structlog
@@ -11,7 +12,7 @@ from app import errors
 from app.db import Database, DatabaseUnavailableError
 
 TIMEOUT_SECONDS = 2.0
-_ping = sa.select(sa.literal_column("1"))
+_ping: sa.Select[Any] = sa.select(sa.literal_column("1"))
 log = structlog.get_logger()
 router = APIRouter(include_in_schema=False)
 
@@ -30,7 +31,7 @@ async def ready(request: Request) -> Response:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             await db.rows(_ping, {})
     except (DatabaseUnavailableError, TimeoutError) as error:
-        log.error("not ready", reason=str(error))
+        log.warning("not ready", reason=str(error))
         return errors.answer(request, 503, "The database does not answer", headers={"Retry-After": "1"})
     return Response(b'{"status":"ok"}', media_type="application/json")
 

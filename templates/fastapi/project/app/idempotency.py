@@ -41,9 +41,9 @@ _this_key = (
     _columns.caller == sa.bindparam("of_caller", type_=_columns.caller.type),
     _columns.key == sa.bindparam("of_key", type_=_columns.key.type),
 )
-_find = sa.select(
-    _columns.fingerprint, _columns.status, _columns.location, _columns.etag, _columns.body
-).where(*_this_key, _columns.created_at >= sa.bindparam("since", type_=TIME))
+_find = sa.select(_columns.fingerprint, _columns.status, _columns.location, _columns.etag, _columns.body).where(
+    *_this_key, _columns.created_at >= sa.bindparam("since", type_=TIME)
+)
 _forget = sa.delete(idempotency_keys).where(*_this_key)
 _store = sa.insert(idempotency_keys).values(
     {column: sa.bindparam(f"v_{column.name}", type_=column.type) for column in _columns}
@@ -112,8 +112,9 @@ def _fingerprint(call: Call, request: dict[str, Any]) -> str:
     # Keyed, because the request may hold a password and the fingerprint is stored.
     secret = call.settings.jwt_secret
     key = blake2b(secret.get_secret_value().encode()).digest() if secret else b""
-    content = orjson.dumps([call.request.method, call.request.scope["path"], request], default=str,
-                           option=orjson.OPT_SORT_KEYS)
+    content = orjson.dumps(
+        [call.request.method, call.request.scope["path"], request], default=str, option=orjson.OPT_SORT_KEYS
+    )
     return blake2b(content, digest_size=32, key=key).hexdigest()
 
 

@@ -22,6 +22,7 @@ _HEADERS = [
     (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),
 ]
 _POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _UNMATCHED = "(no route)"
 log = structlog.get_logger("access")
 
@@ -113,7 +114,8 @@ class _Exchange:
 
 def _record(scope: Scope, status: int, seconds: float, span: Any) -> None:
     route = getattr(scope.get("route"), "path", _UNMATCHED)
-    SECONDS.labels(scope["method"], route, str(status)).observe(seconds)
+    # A client may invent methods; each would be a time series of its own.
+    SECONDS.labels(scope["method"] if scope["method"] in _METHODS else "OTHER", route, str(status)).observe(seconds)
     if span is not None:
         span.update_name(f"{scope['method']} {route}")
         span.set_attributes(

@@ -67,7 +67,9 @@ class JsonRoute(APIRoute):
         return checked
 
 
-def responses(*errors: int, model: Any = None, status: int = 200, public: bool = False) -> dict[int | str, dict[str, Any]]:
+def documented(
+    *errors: int, model: Any = None, status: int = 200, public: bool = False
+) -> dict[int | str, dict[str, Any]]:
     """Return what a route declares: its success of `model`, and the errors it can give."""
     found: dict[int | str, dict[str, Any]] = {}
     if model is not None:
@@ -114,6 +116,5 @@ def allowed_methods(app: FastAPI) -> dict[str, str]:
         methods[path] = {method.upper() for method in operations}
     found = {}
     for path, names in methods.items():
-        names |= {"HEAD"} if "GET" in names else set()
-        found[path] = ", ".join(sorted(names))
+        found[path] = ", ".join(sorted(names | ({"HEAD"} if "GET" in names else set())))
     return found

@@ -32,7 +32,7 @@ class Limiter:
         self._due: dict[str, float] = {}
         self._redis: Any = None
         if redis_url:
-            self._redis = redis.asyncio.from_url(redis_url, socket_timeout=0.2, socket_connect_timeout=0.2)  # type: ignore[no-untyped-call]
+            self._redis = redis.asyncio.from_url(redis_url, socket_timeout=0.2, socket_connect_timeout=0.2)
             self._script = self._redis.register_script(_SCRIPT)
 
     async def wait(self, key: str, per_minute: int) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from typing import Any
 
 import orjson
@@ -90,8 +90,9 @@ class View:
         ]
         found = [(index, _converter(column.type, dialect)) for index, column in enumerate(columns)]
         self._converters = [(index, convert) for index, convert in found if convert is not None]
-        self._money = [(camel_case(name), camel_case(f"{name}_minor"), camel_case(f"{name}_currency"))
-                       for name in resource.money]
+        self._money = [
+            (camel_case(name), camel_case(f"{name}_minor"), camel_case(f"{name}_currency")) for name in resource.money
+        ]
 
     def item(self, row: Row) -> Item:
         """Return one row."""
@@ -110,7 +111,7 @@ class View:
         return [self.item(row) for row in rows]
 
 
-@lru_cache(maxsize=None)
+@cache
 def view(resource: Resource, dialect: str) -> View:
     """Return the view of a resource, made once."""
     return View(resource, dialect)

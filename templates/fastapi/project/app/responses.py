@@ -36,9 +36,7 @@ def item(request: Request, value: Item, status: int = 200, location: str | None 
     return data(request, value, status, headers)
 
 
-def page(
-    request: Request, items: list[Item], *, limit: int, cursor: str | None, total: int | None = None
-) -> Response:
+def page(request: Request, items: list[Item], *, limit: int, cursor: str | None, total: int | None = None) -> Response:
     """Return one page of a list."""
     pagination: dict[str, Any] = {"limit": limit, "nextCursor": cursor, "hasMore": cursor is not None}
     if total is not None:

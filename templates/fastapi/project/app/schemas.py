@@ -37,8 +37,9 @@ INT_MIN, INT_MAX = -(2**31), 2**31 - 1
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _CONTROL = re.compile(r"[\u0000-\u001f\u007f]")
+_LINE, _LINES = re.compile(LINE[1:-1]), re.compile(LINES[1:-1])
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,18})")
-JSON_DEPTH, JSON_ITEMS, JSON_KEY, JSON_TEXT = 3, 100, 100, 10_000
+JSON_DEPTH, JSON_ITEMS, JSON_KEY, JSON_TEXT, JSON_NUMBER = 3, 100, 100, 10_000, 1e15
 
 T = TypeVar("T")
 Day, Moment = date, datetime
@@ -113,7 +114,7 @@ def _time_text(value: object) -> object:
     if isinstance(value, str) and not _RFC3339.fullmatch(value):
         raise ValueError("must be a date-time of RFC 3339")
     if not isinstance(value, str | datetime):
-        raise ValueError("must be text")
+        raise ValueError("must be text")  # noqa: TRY004 - pydantic reports a ValueError
     return value
 
 
@@ -121,7 +122,7 @@ def _utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
     except OverflowError:  # an offset that leaves the years 1 to 9999
-        return (datetime.min if value.year == 1 else datetime.max).replace(tzinfo=UTC)
+        return value.replace(tzinfo=UTC)
 
 
 def _date_text(value: object) -> object:
@@ -161,7 +162,10 @@ Email = Annotated[str, Field(min_length=6, max_length=254, pattern=EMAIL), After
 Url = Annotated[str, Field(max_length=2048, pattern=URL)]
 Int = Annotated[StrictInt, Field(ge=INT_MIN, le=INT_MAX)]
 BigInt = Annotated[StrictInt, Field(ge=-SAFE_INTEGER, le=SAFE_INTEGER)]
-Float = Annotated[StrictFloat | Annotated[StrictInt, Field(ge=-SAFE_INTEGER, le=SAFE_INTEGER)], Field(ge=-1e300, le=1e300, allow_inf_nan=False)]
+Float = Annotated[
+    StrictFloat | Annotated[StrictInt, Field(ge=-SAFE_INTEGER, le=SAFE_INTEGER)],
+    Field(ge=-1e300, le=1e300, allow_inf_nan=False),
+]
 Time = Annotated[AwareDatetime, BeforeValidator(_time_text), AfterValidator(_utc)]
 Date = Annotated[date, BeforeValidator(_date_text)]
 Id = Annotated[UUID, BeforeValidator(_uuid_text)]
@@ -210,7 +214,7 @@ def _json_schema(depth: int) -> dict[str, Any]:
         {"type": "null"},
         {"type": "boolean"},
         {"type": "integer", "minimum": -SAFE_INTEGER, "maximum": SAFE_INTEGER},
-        {"type": "number", "minimum": -1e15, "maximum": 1e15},
+        {"type": "number", "minimum": -JSON_NUMBER, "maximum": JSON_NUMBER},
         {"type": "string", "maxLength": JSON_TEXT, "pattern": LINES},
     ]
     if depth:
@@ -224,33 +228,27 @@ def _json_schema(depth: int) -> dict[str, Any]:
 
 
 def _check_json(value: Any, depth: int = JSON_DEPTH) -> Any:
-    problem = None
     if isinstance(value, str):
-        if len(value) > JSON_TEXT or not re.fullmatch(LINES[1:-1], value):
-            problem = f"text may have {JSON_TEXT} characters and no control characters"
-        else:
-            _encodable(value)
+        _check_text(value, _LINES, JSON_TEXT)
     elif isinstance(value, int) and abs(value) > SAFE_INTEGER:
-        problem = "integers must be within 2^53"
-    elif isinstance(value, float) and not (math.isfinite(value) and abs(value) <= 1e15):  # noqa: PLR2004
-        problem = "numbers must be within 1e15"
+        raise ValueError("integers must be within 2^53")
+    elif isinstance(value, float) and not (math.isfinite(value) and abs(value) <= JSON_NUMBER):
+        raise ValueError(f"numbers must be within {JSON_NUMBER:g}")
     elif isinstance(value, list | dict):
         if not depth:
-            problem = f"may be {JSON_DEPTH} levels deep"
-        elif len(value) > JSON_ITEMS:
-            problem = f"may hold {JSON_ITEMS} values at each level"
+            raise ValueError(f"may be {JSON_DEPTH} levels deep")
+        if len(value) > JSON_ITEMS:
+            raise ValueError(f"may hold {JSON_ITEMS} values at each level")
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_json(inner, depth - 1)
         for name in value if isinstance(value, dict) else ():
-            if len(name) > JSON_KEY or _CONTROL.search(name):
-                problem = f"names may have {JSON_KEY} characters and no control characters"
-            _encodable(name)
-    if problem:
-        raise ValueError(problem)
-    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _check_json(inner, depth - 1)
+            _check_text(name, _LINE, JSON_KEY)
     return value
 
 
-def _encodable(text: str) -> None:
+def _check_text(text: str, allowed: re.Pattern[str], longest: int) -> None:
+    if len(text) > longest or not allowed.fullmatch(text):
+        raise ValueError(f"text may have {longest} characters and no control characters")
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -264,7 +262,9 @@ def _not_null(value: Any) -> Any:
 
 
 Json = Annotated[
-    Any, AfterValidator(_check_json), AfterValidator(_not_null),
+    Any,
+    AfterValidator(_check_json),
+    AfterValidator(_not_null),
     WithJsonSchema({"anyOf": _json_schema(JSON_DEPTH)["anyOf"][1:]}),
 ]
 JsonOrNull = Annotated[Any, AfterValidator(_check_json), WithJsonSchema(_json_schema(JSON_DEPTH))]

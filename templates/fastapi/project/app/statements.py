@@ -95,9 +95,7 @@ def page(
         statement = _linked(statement, resource, link, link_columns)
     if after:
         key = sa.tuple_(column, table.c.id)
-        end = sa.tuple_(
-            sa.bindparam("after", type_=column.type), sa.bindparam("after_id", type_=table.c.id.type)
-        )
+        end = sa.tuple_(sa.bindparam("after", type_=column.type), sa.bindparam("after_id", type_=table.c.id.type))
         statement = statement.where(key < end if descending else key > end)
     order = (column.desc(), table.c.id.desc()) if descending else (column, table.c.id)
     return statement.order_by(*order).limit(sa.bindparam("limit", type_=sa.Integer()))
@@ -123,9 +121,7 @@ def _conditions(resource: Resource, filters: frozenset[str], *, scoped: bool) ->
     return [column == _bind("f", column) for column in columns] + _scope(resource, scoped=scoped)
 
 
-def _linked(
-    statement: sa.Select[Any], resource: Resource, link: sa.Table, columns: tuple[str, str]
-) -> sa.Select[Any]:
+def _linked(statement: sa.Select[Any], resource: Resource, link: sa.Table, columns: tuple[str, str]) -> sa.Select[Any]:
     parent, child = link.c[columns[0]], link.c[columns[1]]
     return statement.where(
         sa.exists().where(child == resource.table.c.id, parent == sa.bindparam("parent", type_=parent.type))
@@ -149,4 +145,6 @@ def unlink(table: sa.Table, columns: tuple[str, str]) -> sa.sql.dml.ReturningDel
 
 
 def _ends(table: sa.Table, columns: tuple[str, str]) -> tuple[sa.BindParameter[Any], sa.BindParameter[Any]]:
-    return sa.bindparam("source", type_=table.c[columns[0]].type), sa.bindparam("target", type_=table.c[columns[1]].type)
+    return sa.bindparam("source", type_=table.c[columns[0]].type), sa.bindparam(
+        "target", type_=table.c[columns[1]].type
+    )

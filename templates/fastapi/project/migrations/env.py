@@ -18,6 +18,12 @@ from app.config import DatabaseSettings
 from app.db_postgresql import dsn_of
 from app.db_sqlite import path_of
 
+_SPELLED: dict[type, str] = {
+    Document: 'postgresql.JSONB().with_variant(sa.Text(), "sqlite")',
+    sa.Uuid: 'sa.Uuid().with_variant(sa.String(36), "sqlite")',
+    sa.DateTime: 'sa.DateTime(timezone=True).with_variant(sa.String(27), "sqlite")',
+    sa.Date: 'sa.Date().with_variant(sa.String(10), "sqlite")',
+}
 LOCK_TIMEOUT = os.environ.get("MIGRATION_LOCK_TIMEOUT", "5s")
 
 
@@ -32,16 +38,9 @@ def _render(kind: str, thing: object, autogen: AutogenContext) -> str | Literal[
         return False
     if isinstance(thing, Document):
         autogen.imports.add("from sqlalchemy.dialects import postgresql")
-        return 'postgresql.JSONB().with_variant(sa.Text(), "sqlite")'
     if isinstance(thing, Exact):
         return f'sa.Numeric({thing.precision}, {thing.scale}).with_variant(sa.BigInteger(), "sqlite")'
-    if isinstance(thing, sa.Uuid):
-        return 'sa.Uuid().with_variant(sa.String(36), "sqlite")'
-    if isinstance(thing, sa.DateTime):
-        return 'sa.DateTime(timezone=True).with_variant(sa.String(27), "sqlite")'
-    if isinstance(thing, sa.Date):
-        return 'sa.Date().with_variant(sa.String(10), "sqlite")'
-    return False
+    return next((text for known, text in _SPELLED.items() if isinstance(thing, known)), False)
 
 
 def _engine(url: str) -> AsyncEngine:

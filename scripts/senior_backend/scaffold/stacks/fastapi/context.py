@@ -212,7 +212,7 @@ def _schemas(service: Service, resource: Resource) -> dict[str, Any]:
     writable = [one for one in resource.fields if one.name != resource.owner]
     rights = {one.name for one in admin_only(resource)}
     registers, updates = can_register(resource), "update" in resource.operations
-    creates = "create" in resource.operations or registers
+    creates = "create" in resource.operations or resource.identity
     found: dict[str, Any] = {
         "money_models": [types.money(one) for one in resource.fields if one.type == "money"],
         "create_fields": [],
@@ -266,7 +266,7 @@ def _routes(service: Service, resource: Resource) -> dict[str, Any]:
     imports.add("app", "crud")
     imports.add("app.auth", "Guard")
     imports.add("app.calls", "Call")
-    imports.add("app.openapi", "JsonRoute", "responses as documented")
+    imports.add("app.openapi", "JsonRoute", "documented")
     here = f"app.resources.{literals.module_name(resource.plural)}"
     imports.add(f"{here}.table", "RESOURCE")
     schemas: set[str] = set()

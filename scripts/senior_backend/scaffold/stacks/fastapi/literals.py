@@ -58,9 +58,11 @@ def python(value: Any) -> str:
     if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return repr(value)
     if isinstance(value, str):
-        return f'"{"".join(_escaped(char) for char in value)}"'
+        quote = "'" if value.count('"') > value.count("'") else '"'
+        return f"{quote}{''.join(_escaped(char, quote) for char in value)}{quote}"
     if isinstance(value, Decimal):
-        return f"Decimal({python(str(value))})"
+        whole = value == value.to_integral_value()
+        return f"Decimal({int(value)})" if whole else f"Decimal({python(str(value))})"
     if isinstance(value, UUID):
         return f"UUID({python(str(value))})"
     if isinstance(value, datetime):
@@ -93,6 +95,12 @@ def words(name: str) -> str:
     return " ".join(re.findall(r"[A-Za-z0-9]+", name)) or "service"
 
 
+def distribution(name: str) -> str:
+    """Return a name as distributions, images and Kubernetes objects are called: lower case, digits and hyphens."""
+    parts = re.findall(r"[a-z0-9]+", name.lower())
+    return "-".join(parts)[:50].strip("-") or "service"
+
+
 def import_line(module: str, names: set[str], width: int = 120) -> str:
     """Return a sorted `from module import names`, wrapped as ruff formats it."""
     ordered = sorted(names, key=lambda name: (_rank(name), name))
@@ -102,8 +110,8 @@ def import_line(module: str, names: set[str], width: int = 120) -> str:
     return f"from {module} import (\n" + "".join(f"    {name},\n" for name in ordered) + ")"
 
 
-def _escaped(char: str) -> str:
-    if char in ('"', "\\"):
+def _escaped(char: str, quote: str) -> str:
+    if char in (quote, "\\"):
         return f"\\{char}"
     code = ord(char)
     if 0x20 <= code < 0x7F:

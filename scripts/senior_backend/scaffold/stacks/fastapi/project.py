@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from senior_backend.scaffold.stacks.contract import RenderedFile
 from senior_backend.scaffold.stacks.fastapi.context import API, resource_context
 from senior_backend.scaffold.stacks.fastapi.rendering import SUFFIX, TEMPLATES, render_template
+from senior_backend.scaffold.stacks.fastapi.samples import sample_context, testable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,21 +17,24 @@ if TYPE_CHECKING:
 
 PROJECT, RESOURCE = "project", "resource"
 _SECRET = ".env"
+_CACHES = frozenset({"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"})
 _ONLY_WITH_ACCOUNTS = frozenset({"app/accounts.py", "tests/test_accounts.py"})
 
 
 def render(service: Service) -> list[RenderedFile]:
     """Return every file except migrations; equal models give equal bytes, `.env` apart."""
-    resources = [resource_context(service, resource) for resource in service.resources]
+    resources = [
+        resource_context(service, resource) | sample_context(service, resource) for resource in service.resources
+    ]
     identity = next((resource for resource in resources if resource["identity"]), None)
     values: dict[str, Any] = {"service": service, "resources": resources, "resource": identity, "api": API}
+    values["testable"] = testable(service)
+    values["uses_uuid"] = any(field.type == "uuid" for resource in service.resources for field in resource.fields)
     files = []
-    for source in sorted(path for path in (TEMPLATES / PROJECT).rglob("*") if path.is_file()):
+    for source in sorted(path for path in (TEMPLATES / PROJECT).rglob("*") if path.is_file() and not _CACHES & {*path.parts}):
         name = source.relative_to(TEMPLATES / PROJECT).as_posix()
         path = name.removesuffix(SUFFIX)
         if path in _ONLY_WITH_ACCOUNTS and identity is None:
-            continue
-        if "__pycache__" in name:
             continue
         if name.endswith(SUFFIX):
             secret = path == _SECRET

@@ -32,6 +32,7 @@ def environment() -> jinja2.Environment:
         "arguments": literals.arguments,
         "json": literals.json_literal,
         "words": literals.words,
+        "distribution": literals.distribution,
     }
     return found
 

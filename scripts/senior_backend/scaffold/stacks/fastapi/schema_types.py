@@ -129,7 +129,7 @@ class SchemaTypes:
             )
         if isinstance(value, list | dict):
             self.imports.add("pydantic", "Field")
-            return f" = Field(default_factory=lambda: {python(value)})"
+            return f" = Field(default_factory={f'lambda: {python(value)}' if value else type(value).__name__})"
         return f" = {python(value)}"
 
     def absent(self) -> str:
@@ -171,7 +171,7 @@ class SchemaTypes:
             self._shared("Decimals")
             precision, scale = digits(one)
             bounds = "".join(
-                f", {name}=Decimal({python(str(value))})"
+                f", {name}={python(Decimal(str(value)))}"
                 for name, value in (("minimum", one.minimum), ("maximum", one.maximum))
                 if value is not None
             )

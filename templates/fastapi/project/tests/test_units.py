@@ -1,0 +1,89 @@
+import asyncio
+import uuid
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+import sqlalchemy as sa
+
+from app import config, pagination
+from app.columns import Exact, new_id
+from app.db_sqlite import time_text
+from app.errors import ApiError
+from app.etags import expected_versions, not_modified
+from app.ratelimit import Limiter
+
+
+def test_identifiers_are_ordered_and_of_version_7() -> None:
+    made = [new_id() for _ in range(100)]
+    assert {one.version for one in made} == {7}
+    assert {one.variant for one in made} == {uuid.RFC_4122}
+    assert [one.int >> 80 for one in made] == sorted(one.int >> 80 for one in made)
+
+
+@pytest.mark.parametrize(
+    ("header", "versions"),
+    [
+        (None, None),
+        ("*", None),
+        ('"3"', {3}),
+        ('"3", "4"', {3, 4}),
+        ('W/"3"', set()),
+        ('W/"3", "4"', {4}),
+        ("3", set()),
+        ('"x"', set()),
+        ('"12345678901"', set()),
+    ],
+)
+def test_if_match(header: str | None, versions: set[int] | None) -> None:
+    assert expected_versions(header) == versions
+
+
+def test_if_none_match_compares_weakly() -> None:
+    assert not_modified('W/"3"', 3)
+    assert not_modified('"2", "3"', 3)
+    assert not_modified("*", 3)
+    assert not not_modified('"2"', 3)
+    assert not not_modified(None, 3)
+
+
+def test_times_keep_their_order_as_text() -> None:
+    times = [datetime(1, 1, 1, tzinfo=UTC), datetime(999, 12, 31, tzinfo=UTC), datetime(2026, 1, 1, 0, 0, 0, 1, UTC)]
+    texts = [time_text(time) for time in times]
+    assert texts == sorted(texts)
+    assert {len(text) for text in texts} == {27}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (sa.String(), "text"),
+        (sa.Integer(), 7),
+        (sa.DateTime(), datetime(2026, 1, 1, tzinfo=UTC)),
+        (Exact(10, 2), Decimal("1.50")),
+        (sa.Uuid(), uuid.UUID(int=5)),
+    ],
+)
+def test_cursors_keep_values(kind: sa.types.TypeEngine[object], value: object) -> None:
+    row, of = uuid.uuid4(), pagination.fingerprint("/x", "name", {})
+    shown = value if isinstance(value, str | int) else value.isoformat() if isinstance(value, datetime) else str(value)
+    cursor = pagination.encode(of, shown, str(row))
+    assert pagination.decode(cursor, of, kind) == (value, row)
+    with pytest.raises(ApiError):
+        pagination.decode(cursor, pagination.fingerprint("/x", "name", {"a": 1}), kind)
+
+
+def test_rate_limit_lets_the_limit_through_and_recovers() -> None:
+    async def count() -> list[bool]:
+        limiter = Limiter(None)
+        return [await limiter.wait("key", 5) == 0 for _ in range(7)]
+
+    assert asyncio.run(count()) == [True] * 5 + [False] * 2
+
+
+@pytest.mark.parametrize("secret", ["", "short", "a" * 64])
+def test_weak_secrets_stop_the_start(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JWT_SECRET", secret)
+    with pytest.raises(SystemExit) as stopped:
+        config.load()
+    assert not secret or secret not in str(stopped.value).replace("JWT_SECRET", "")
