@@ -82,10 +82,11 @@ class SchemaTypes:
     def query(self, one: Field) -> str:
         """Return the type of a filter."""
         if one.type in ("int", "bigint"):
-            self._shared("INT_MAX" if one.type == "int" else "SAFE_INTEGER", "QueryInt")
+            self._shared("FROM_TEXT")
+            self.imports.add("pydantic", "StrictInt")
             low, high = ("INT_MIN", "INT_MAX") if one.type == "int" else ("-SAFE_INTEGER", "SAFE_INTEGER")
             self._shared(low.lstrip("-"), high)
-            return self._annotated("QueryInt", f"ge={low}, le={high}")
+            return self._annotated("StrictInt", f"ge={low}, le={high}", "FROM_TEXT")
         if one.type == "bool":
             self._shared("QueryBool")
             return "QueryBool"
