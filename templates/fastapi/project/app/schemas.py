@@ -110,6 +110,10 @@ def _as_int(value: object) -> object:
     return int(value) if isinstance(value, str) and _WHOLE.fullmatch(value) else value
 
 
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _time_text(value: object) -> object:
     if isinstance(value, str) and not _RFC3339.fullmatch(value):
         raise ValueError("must be a date-time of RFC 3339")
@@ -160,8 +164,10 @@ Line = Annotated[str, Field(pattern=LINE)]
 Lines = Annotated[str, Field(pattern=LINES)]
 Email = Annotated[str, Field(min_length=6, max_length=254, pattern=EMAIL), AfterValidator(str.lower)]
 Url = Annotated[str, Field(max_length=2048, pattern=URL)]
-Int = Annotated[StrictInt, Field(ge=INT_MIN, le=INT_MAX)]
-BigInt = Annotated[StrictInt, Field(ge=-SAFE_INTEGER, le=SAFE_INTEGER)]
+WHOLE = BeforeValidator(_whole)
+"""Stands last in the type of an integer: JSON Schema takes 2.0 for one."""
+Int = Annotated[StrictInt, Field(ge=INT_MIN, le=INT_MAX), WHOLE]
+BigInt = Annotated[StrictInt, Field(ge=-SAFE_INTEGER, le=SAFE_INTEGER), WHOLE]
 Float = Annotated[StrictFloat, Field(ge=-1e300, le=1e300, allow_inf_nan=False)]
 Time = Annotated[AwareDatetime, BeforeValidator(_time_text), AfterValidator(_utc)]
 Date = Annotated[date, BeforeValidator(_date_text)]
