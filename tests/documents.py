@@ -33,7 +33,7 @@ class Command:
 
     @property
     def where(self) -> str:
-        return f"{self.file.relative_to(ROOT)}:{self.line}"
+        return f"{_shown(self.file)}:{self.line}"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Link:
 
     @property
     def where(self) -> str:
-        return f"{self.file.relative_to(ROOT)}:{self.line}"
+        return f"{_shown(self.file)}:{self.line}"
 
 
 def markdown_files(root: Path = ROOT) -> list[Path]:
@@ -86,6 +86,10 @@ def anchors(file: Path) -> set[str]:
             number = sum(1 for anchor in found if re.fullmatch(re.escape(slug) + r"(-\d+)?", anchor))
             found.add(f"{slug}-{number}" if number else slug)
     return found
+
+
+def _shown(file: Path) -> str:
+    return str(file.relative_to(ROOT) if file.is_relative_to(ROOT) else file)
 
 
 def _code(tokens: list[Token]) -> Iterator[tuple[int, str]]:
