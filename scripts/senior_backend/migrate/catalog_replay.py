@@ -1,0 +1,561 @@
+"""Operations applied to a catalogue: what earlier migrations left behind, without a server."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from senior_backend.migrate import operations as ops
+from senior_backend.migrate.catalog import DEFAULT_SCHEMA, Catalog, Domain, Index, Table, TableKind
+from senior_backend.migrate.operations import Column, Constraint, Name, Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SERIALS = frozenset(("serial", "serial4", "bigserial", "serial8", "smallserial", "serial2"))
+SERIAL_TYPES = {
+    "serial": "int4", "serial4": "int4", "bigserial": "int8", "serial8": "int8", "smallserial": "int2",
+    "serial2": "int2",
+}  # fmt: skip
+"""The type that a column declared as serial really has."""
+
+
+def apply(catalog: Catalog, operation: Operation, unit: int | None = None) -> None:
+    """Change `catalog` as `operation` would; `unit` is the number of the migration it belongs to.
+
+    An operation on something unknown is taken as true: the object exists from then on, incompletely described.
+    """
+    handler = _HANDLERS.get(type(operation))
+    if handler is not None:
+        handler(catalog, operation, unit)
+
+
+def _table(catalog: Catalog, name: Name) -> Table:
+    """Return a table; one that nothing described becomes an incomplete one."""
+    key = catalog.key(name)
+    found = catalog.tables.get(key)
+    if found is None:
+        found = catalog.tables[key] = Table(Name(name.name, key[0]), complete=False)
+    return found
+
+
+def _create_table(catalog: Catalog, op: ops.CreateTable, unit: int | None) -> None:
+    key = _new_key(catalog, op.table)
+    if op.if_not_exists and key in catalog.tables:
+        return
+    kind = "foreign" if op.foreign else "partitioned" if op.partitioned else "table"
+    table = Table(
+        Name(op.table.name, key[0]),
+        "foreign" if op.foreign else "partitioned" if op.partitioned else "table",
+        complete=not (op.from_query or op.inherits),
+        temporary=op.temporary,
+        unit=unit,
+        charset=op.charset,
+        rows=None,
+    )
+    catalog.tables[key] = table
+    for source_name in (*op.like, *((op.partition_of,) if op.partition_of else ()), *op.inherits):
+        source = catalog.table(source_name)
+        if source is None:
+            table.complete = False
+        else:
+            table.columns.update(source.columns)
+            table.complete = table.complete and source.complete
+    if op.partition_of is not None:
+        parent = _table(catalog, op.partition_of)
+        table.parent = parent.name
+        if parent is not table:
+            parent.partitions.add(table.name)
+            parent.kind = "partitioned" if kind != "foreign" and parent.kind == "table" else parent.kind
+    for column in op.columns:
+        _add_column(catalog, table, column)
+    for constraint in op.constraints:
+        _add_constraint(catalog, table, constraint)
+    for index in op.indexes:
+        _create_index(catalog, index, unit)
+
+
+def _new_key(catalog: Catalog, name: Name) -> tuple[str, str]:
+    """Return where CREATE puts a relation: the first schema of the search path, whatever others hold."""
+    schema = name.schema or (catalog.search_path[0] if catalog.search_path else DEFAULT_SCHEMA)
+    return catalog.fold(schema), catalog.fold(name.name)
+
+
+def _add_column(catalog: Catalog, table: Table, column: Column) -> None:
+    type_, not_null = column.type, column.not_null or column.identity is not None or column.auto_increment
+    if type_ is not None and type_.name in _SERIALS and catalog.engine == "postgresql":
+        type_, not_null = type_._replace(name=SERIAL_TYPES[type_.name]), True
+    constraints = column.constraints
+    stored = replace(column, type=type_, not_null=not_null, constraints=())
+    table.columns[catalog.fold(column.name)] = stored
+    for constraint in constraints:
+        _add_constraint(catalog, table, constraint)
+
+
+def _set_column(catalog: Catalog, table: Table, name: str, **changes: object) -> None:
+    key = catalog.fold(name)
+    column = table.columns.get(key) or Column(name, None)
+    table.columns[key] = replace(column, **changes)  # type: ignore[arg-type]
+
+
+_SUFFIXES = {
+    "check": "check", "foreign-key": "fkey", "unique": "key", "primary-key": "pkey", "exclude": "excl",
+    "not-null": "not_null",
+}  # fmt: skip
+
+
+def constraint_name(table: Table, constraint: Constraint) -> str:
+    """Return the name that PostgreSQL gives to a constraint without one (ChooseConstraintName)."""
+    columns = constraint.columns
+    if constraint.kind == "check" and constraint.expression is not None and len(constraint.expression.columns) == 1:
+        columns = tuple(constraint.expression.columns)
+    middle = () if constraint.kind == "primary-key" else columns
+    base = "_".join((table.name.name, *middle, _SUFFIXES[constraint.kind]))
+    if base not in table.constraints:
+        return base
+    number = 1
+    while f"{base}{number}" in table.constraints:
+        number += 1
+    return f"{base}{number}"
+
+
+def _add_constraint(catalog: Catalog, table: Table, constraint: Constraint) -> None:
+    name = constraint.name or constraint.using_index or constraint_name(table, constraint)
+    columns = tuple(map(catalog.fold, constraint.columns))
+    if constraint.using_index is not None:
+        index = table.indexes.pop(constraint.using_index, None)
+        if index is not None:
+            columns = tuple(column for column in index.columns if column is not None)
+            _add_index(catalog, table, replace(index, name=name, backs=constraint.kind))
+    elif constraint.kind in ("unique", "primary-key", "exclude"):
+        _add_index(
+            catalog,
+            table,
+            Index(
+                name,
+                columns,
+                unique=constraint.kind != "exclude",
+                mentioned=frozenset(columns),
+                backs=constraint.kind,
+                method="gist" if constraint.kind == "exclude" else "btree",
+            ),
+        )
+    elif constraint.kind == "not-null":
+        for column in columns:
+            _set_column(catalog, table, column, not_null=constraint.valid)
+    if constraint.kind == "primary-key":
+        for column in columns:
+            _set_column(catalog, table, column, not_null=True)
+    references = constraint.references
+    if references is not None:
+        parent = catalog.key(references)
+        references = Name(references.name, parent[0])  # whatever the search path will be later
+        catalog.referrers.setdefault(parent, set()).add(catalog.key(table.name))
+        if catalog.engine in ("mysql", "mariadb") and not table.indexed_first(columns):
+            _add_index(catalog, table, Index(name, columns, mentioned=frozenset(columns)))  # InnoDB makes one itself
+    table.constraints[name] = replace(constraint, name=name, columns=columns, references=references)
+
+
+def _add_index(catalog: Catalog, table: Table, index: Index) -> None:
+    key = catalog.fold(index.name)
+    table.indexes[key] = index
+    catalog.index_tables[(table.name.schema or DEFAULT_SCHEMA, key)] = catalog.key(table.name)
+
+
+def _create_index(catalog: Catalog, op: ops.CreateIndex, unit: int | None) -> None:
+    del unit
+    table = _table(catalog, op.table)
+    columns = tuple(catalog.fold(column.name) if column.name else None for column in op.columns)
+    name = op.name or "_".join((table.name.name, *(column or "expr" for column in columns), "idx"))
+    if op.if_not_exists and catalog.fold(name) in table.indexes:
+        return
+    mentioned = {column for column in columns if column} | set(map(catalog.fold, op.include))
+    for expression in (*(column.expression for column in op.columns), op.where):
+        if expression is not None:
+            mentioned |= expression.columns
+    _add_index(
+        catalog,
+        table,
+        Index(
+            name,
+            columns,
+            op.unique,
+            method=op.kind or op.method,
+            where=op.where,
+            mentioned=frozenset(mentioned),
+            on_parent_only=op.only,
+        ),
+    )
+
+
+def _drop_index(catalog: Catalog, op: ops.DropIndex, unit: int | None) -> None:
+    del unit
+    table = catalog.table(op.table) if op.table else catalog.table_of_index(op.index)
+    if table is not None:
+        key = catalog.fold(op.index.name)
+        table.indexes.pop(key, None)
+        catalog.index_tables.pop((table.name.schema or DEFAULT_SCHEMA, key), None)
+
+
+def _drop_table(catalog: Catalog, op: ops.DropTable, unit: int | None) -> None:
+    del unit
+    _forget(catalog, op.table)
+
+
+def _forget(catalog: Catalog, name: Name) -> None:
+    key = catalog.key(name)
+    table = catalog.tables.pop(key, None)
+    if table is None:
+        return
+    for index in table.indexes:
+        catalog.index_tables.pop((key[0], index), None)
+    for child_key in catalog.referrers.pop(key, set()):
+        child = catalog.tables.get(child_key)
+        if child is not None:
+            for constraint_key in [
+                name
+                for name, constraint in child.constraints.items()
+                if constraint.references is not None and catalog.key(constraint.references) == key
+            ]:
+                del child.constraints[constraint_key]
+    for constraint in table.constraints.values():
+        if constraint.references is not None:
+            catalog.referrers.get(catalog.key(constraint.references), set()).discard(key)
+    if table.parent is not None and (parent := catalog.table(table.parent)) is not None:
+        parent.partitions.discard(table.name)
+
+
+def _move(catalog: Catalog, old: Name, new: Name) -> None:
+    """Give a table another name or schema, in everything that names it."""
+    key = catalog.key(old)
+    table = _table(catalog, old)
+    del catalog.tables[key]
+    new_key = (catalog.fold(new.schema or key[0]), catalog.fold(new.name))
+    table.name = Name(new.name, new_key[0])
+    catalog.tables[new_key] = table
+    for index in table.indexes:
+        catalog.index_tables.pop((key[0], index), None)
+        catalog.index_tables[(new_key[0], index)] = new_key
+    children = catalog.referrers.pop(key, set())
+    if children:
+        catalog.referrers[new_key] = {new_key if child == key else child for child in children}
+        for child_key in catalog.referrers[new_key]:
+            child = catalog.tables.get(child_key)
+            if child is not None:
+                for name, constraint in list(child.constraints.items()):
+                    if constraint.references is not None and catalog.key(constraint.references) == key:
+                        child.constraints[name] = replace(constraint, references=table.name)
+    for constraint in table.constraints.values():
+        if constraint.references is not None:
+            referrers = catalog.referrers.get(catalog.key(constraint.references))
+            if referrers and key in referrers:
+                referrers.discard(key)
+                referrers.add(new_key)
+
+
+def _rename_table(catalog: Catalog, op: ops.RenameTable, unit: int | None) -> None:
+    del unit
+    _move(catalog, op.table, Name(op.new_name, op.schema or op.table.schema))
+
+
+def _set_schema(catalog: Catalog, op: ops.SetSchema, unit: int | None) -> None:
+    del unit
+    if op.kind in ("table", "view", "materialized-view", "foreign-table"):
+        _move(catalog, op.name, Name(op.name.name, op.schema))
+
+
+def _add_column_op(catalog: Catalog, op: ops.AddColumn, unit: int | None) -> None:
+    del unit
+    table = _table(catalog, op.table)
+    if op.if_not_exists and catalog.fold(op.column.name) in table.columns:
+        return
+    _add_column(catalog, table, op.column)
+    for partition in table.partitions:
+        child = catalog.table(partition)
+        if child is not None:
+            child.columns[catalog.fold(op.column.name)] = table.columns[catalog.fold(op.column.name)]
+
+
+def _drop_column(catalog: Catalog, op: ops.DropColumn, unit: int | None) -> None:
+    del unit
+    table = _table(catalog, op.table)
+    column = catalog.fold(op.column)
+    table.columns.pop(column, None)
+    for name in [index.name for index in table.indexes.values() if column in index.mentioned]:
+        key = catalog.fold(name)
+        del table.indexes[key]
+        catalog.index_tables.pop((table.name.schema or DEFAULT_SCHEMA, key), None)
+    for name in [
+        name
+        for name, constraint in table.constraints.items()
+        if column in constraint.columns
+        or (constraint.expression is not None and column in constraint.expression.columns)
+    ]:
+        del table.constraints[name]
+
+
+def _rename_column(catalog: Catalog, op: ops.RenameColumn, unit: int | None) -> None:
+    del unit
+    table = _table(catalog, op.table)
+    _rename_in(catalog, table, catalog.fold(op.column), op.new_name)
+
+
+def _rename_in(catalog: Catalog, table: Table, old: str, new_name: str) -> None:
+    new = catalog.fold(new_name)
+    # The order of the columns stays.
+    table.columns = {
+        (new if key == old else key): (replace(column, name=new_name) if key == old else column)
+        for key, column in table.columns.items()
+    }
+    if new not in table.columns:
+        table.columns[new] = Column(new_name, None)
+    for key, index in list(table.indexes.items()):
+        if old in index.mentioned:
+            table.indexes[key] = replace(
+                index,
+                columns=tuple(new if column == old else column for column in index.columns),
+                mentioned=index.mentioned - {old} | {new},
+            )
+    for key, constraint in list(table.constraints.items()):
+        if old in constraint.columns:
+            columns = tuple(new if column == old else column for column in constraint.columns)
+            table.constraints[key] = replace(constraint, columns=columns)
+
+
+def _alter_type(catalog: Catalog, op: ops.AlterColumnType, unit: int | None) -> None:
+    del unit
+    changes: dict[str, object] = {"type": op.type}
+    if op.collation is not None:
+        changes["collation"] = op.collation
+    _set_column(catalog, _table(catalog, op.table), op.column, **changes)
+
+
+def _modify(catalog: Catalog, op: ops.ModifyColumn, unit: int | None) -> None:
+    del unit
+    table = _table(catalog, op.table)
+    old = catalog.fold(op.column)
+    if catalog.fold(op.definition.name) != old:
+        _rename_in(catalog, table, old, op.definition.name)
+    _add_column(catalog, table, op.definition)
+    key = catalog.fold(op.definition.name)
+    if key in table.primary_key:
+        _set_column(catalog, table, op.definition.name, not_null=True)
+
+
+def _set_not_null(catalog: Catalog, op: ops.SetNotNull, unit: int | None) -> None:
+    del unit
+    _set_column(catalog, _table(catalog, op.table), op.column, not_null=True)
+
+
+def _drop_not_null(catalog: Catalog, op: ops.DropNotNull, unit: int | None) -> None:
+    del unit
+    _set_column(catalog, _table(catalog, op.table), op.column, not_null=False)
+
+
+def _set_default(catalog: Catalog, op: ops.SetDefault, unit: int | None) -> None:
+    del unit
+    _set_column(catalog, _table(catalog, op.table), op.column, default=op.default)
+
+
+def _drop_default(catalog: Catalog, op: ops.DropDefault, unit: int | None) -> None:
+    del unit
+    _set_column(catalog, _table(catalog, op.table), op.column, default=None)
+
+
+def _identity(catalog: Catalog, op: ops.AlterIdentity, unit: int | None) -> None:
+    del unit
+    _set_column(catalog, _table(catalog, op.table), op.column, identity=None if op.action == "drop" else "by default")
+
+
+def _generation(catalog: Catalog, op: ops.AlterGeneration, unit: int | None) -> None:
+    del unit
+    if op.expression is None:
+        _set_column(catalog, _table(catalog, op.table), op.column, generated=None, generation=None)
+    else:
+        _set_column(catalog, _table(catalog, op.table), op.column, generation=op.expression)
+
+
+def _add_constraint_op(catalog: Catalog, op: ops.AddConstraint, unit: int | None) -> None:
+    del unit
+    _add_constraint(catalog, _table(catalog, op.table), op.constraint)
+
+
+def _validate(catalog: Catalog, op: ops.ValidateConstraint, unit: int | None) -> None:
+    del unit
+    table = catalog.table(op.table)
+    constraint = table.constraints.get(op.name) if table else None
+    if table is None or constraint is None:
+        return
+    table.constraints[op.name] = replace(constraint, valid=True)
+    if constraint.kind == "not-null":
+        for column in constraint.columns:
+            _set_column(catalog, table, column, not_null=True)
+
+
+def _drop_constraint(catalog: Catalog, op: ops.DropConstraint, unit: int | None) -> None:
+    del unit
+    table = catalog.table(op.table)
+    if table is None:
+        return
+    name = op.name
+    if name is None:
+        name = next((key for key, item in table.constraints.items() if item.kind == op.kind), None)
+    if name is None:
+        return
+    constraint = table.constraints.pop(name, None)
+    index = table.indexes.get(catalog.fold(name))
+    if index is not None and index.backs is not None:
+        del table.indexes[catalog.fold(name)]
+        catalog.index_tables.pop((table.name.schema or DEFAULT_SCHEMA, catalog.fold(name)), None)
+    if constraint is not None and constraint.references is not None:
+        parent = catalog.key(constraint.references)
+        if not any(
+            other.references is not None and catalog.key(other.references) == parent
+            for other in table.constraints.values()
+        ):
+            catalog.referrers.get(parent, set()).discard(catalog.key(table.name))
+
+
+def _rename_object(catalog: Catalog, op: ops.RenameObject, unit: int | None) -> None:
+    del unit
+    if op.kind == "index":
+        table = catalog.table(op.table) if op.table else catalog.table_of_index(op.name)
+        if table is not None and (index := table.indexes.pop(catalog.fold(op.name.name), None)) is not None:
+            _drop_index(catalog, ops.DropIndex(op.name), None)
+            _add_index(catalog, table, replace(index, name=op.new_name))
+    elif op.kind == "constraint" and op.table is not None:
+        table = catalog.table(op.table)
+        if table is not None and (constraint := table.constraints.pop(op.name.name, None)) is not None:
+            table.constraints[op.new_name] = replace(constraint, name=op.new_name)
+    elif op.kind in ("view", "materialized-view"):
+        _move(catalog, op.name, Name(op.new_name, op.name.schema))
+    elif op.kind == "schema":
+        for key in [key for key in catalog.tables if key[0] == op.name.name]:
+            _move(catalog, Name(key[1], key[0]), Name(key[1], op.new_name))
+    elif op.kind in ("type", "domain"):
+        if op.name.name in catalog.enums:
+            catalog.enums[op.new_name] = catalog.enums.pop(op.name.name)
+        if op.name.name in catalog.domains:
+            catalog.domains[op.new_name] = catalog.domains.pop(op.name.name)
+
+
+def _drop_object(catalog: Catalog, op: ops.DropObject, unit: int | None) -> None:
+    del unit
+    if op.kind in ("view", "materialized-view"):
+        _forget(catalog, op.name)
+    elif op.kind == "schema":
+        for key in [key for key in catalog.tables if key[0] == op.name.name]:
+            _forget(catalog, Name(key[1], key[0]))
+    elif op.kind in ("type", "domain"):
+        catalog.enums.pop(op.name.name, None)
+        catalog.domains.pop(op.name.name, None)
+    elif op.kind == "function":
+        catalog.functions.pop(op.name.name, None)
+    elif op.kind == "trigger" and op.table is not None and (table := catalog.table(op.table)) is not None:
+        table.triggers.discard(op.name.name)
+
+
+def _create_object(catalog: Catalog, op: ops.CreateObject, unit: int | None) -> None:
+    del unit
+    if op.kind == "function" and op.name is not None and op.volatility is not None:
+        catalog.functions[op.name.name] = op.volatility
+
+
+def _create_view(catalog: Catalog, op: ops.CreateView, unit: int | None) -> None:
+    key = _new_key(catalog, op.name)
+    old = catalog.tables.get(key)
+    kind: TableKind = "materialized-view" if op.materialized else "view"
+    unit = old.unit if old else unit
+    catalog.tables[key] = Table(Name(op.name.name, key[0]), kind, complete=False, unit=unit, reads=op.reads)
+
+
+def _enum(catalog: Catalog, op: ops.CreateEnum, unit: int | None) -> None:
+    del unit
+    catalog.enums[op.name.name] = op.values
+
+
+def _enum_value(catalog: Catalog, op: ops.AddEnumValue, unit: int | None) -> None:
+    del unit
+    catalog.enums[op.name.name] = (*catalog.enums.get(op.name.name, ()), op.value)
+
+
+def _domain(catalog: Catalog, op: ops.CreateDomain, unit: int | None) -> None:
+    del unit
+    inherited = catalog.is_constrained(op.base)
+    catalog.domains[op.name.name] = Domain(op.base, op.constrained or inherited)
+
+
+def _alter_domain(catalog: Catalog, op: ops.AlterDomain, unit: int | None) -> None:
+    del unit
+    if op.action in ("add", "set-not-null") and (domain := catalog.domains.get(op.name.name)) is not None:
+        catalog.domains[op.name.name] = replace(domain, constrained=True)
+
+
+def _attach(catalog: Catalog, op: ops.AttachPartition, unit: int | None) -> None:
+    del unit
+    parent, child = _table(catalog, op.table), _table(catalog, op.child)
+    parent.kind = "partitioned"
+    parent.partitions.add(child.name)
+    child.parent = parent.name
+
+
+def _detach(catalog: Catalog, op: ops.DetachPartition, unit: int | None) -> None:
+    del unit
+    parent, child = _table(catalog, op.table), _table(catalog, op.child)
+    parent.partitions.discard(child.name)
+    child.parent = None
+
+
+def _create_trigger(catalog: Catalog, op: ops.CreateTrigger, unit: int | None) -> None:
+    del unit
+    _table(catalog, op.table).triggers.add(op.name)
+
+
+def _alter_table(catalog: Catalog, op: ops.AlterTable, unit: int | None) -> None:
+    del unit
+    if op.action in ("enable-rls", "disable-rls"):
+        _table(catalog, op.table).row_security = op.action == "enable-rls"
+
+
+def _set_variable(catalog: Catalog, op: ops.SetVariable, unit: int | None) -> None:
+    del unit
+    if op.name == "search_path" and not op.local:
+        schemas = [word.strip(" \"'") for word in (op.value or DEFAULT_SCHEMA).split(",")]
+        catalog.search_path = tuple(word for word in schemas if word and word not in ("$user", "pg_catalog"))
+
+
+_HANDLERS: dict[type[Operation], Callable[[Catalog, Any, int | None], None]] = {
+    ops.CreateTable: _create_table,
+    ops.DropTable: _drop_table,
+    ops.RenameTable: _rename_table,
+    ops.SetSchema: _set_schema,
+    ops.AddColumn: _add_column_op,
+    ops.DropColumn: _drop_column,
+    ops.RenameColumn: _rename_column,
+    ops.AlterColumnType: _alter_type,
+    ops.ModifyColumn: _modify,
+    ops.SetNotNull: _set_not_null,
+    ops.DropNotNull: _drop_not_null,
+    ops.SetDefault: _set_default,
+    ops.DropDefault: _drop_default,
+    ops.AlterIdentity: _identity,
+    ops.AlterGeneration: _generation,
+    ops.AddConstraint: _add_constraint_op,
+    ops.ValidateConstraint: _validate,
+    ops.DropConstraint: _drop_constraint,
+    ops.CreateIndex: _create_index,
+    ops.DropIndex: _drop_index,
+    ops.RenameObject: _rename_object,
+    ops.DropObject: _drop_object,
+    ops.CreateObject: _create_object,
+    ops.CreateView: _create_view,
+    ops.CreateEnum: _enum,
+    ops.AddEnumValue: _enum_value,
+    ops.CreateDomain: _domain,
+    ops.AlterDomain: _alter_domain,
+    ops.AttachPartition: _attach,
+    ops.DetachPartition: _detach,
+    ops.CreateTrigger: _create_trigger,
+    ops.AlterTable: _alter_table,
+    ops.SetVariable: _set_variable,
+}

@@ -1,0 +1,42 @@
+"""ADD CHECK."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from senior_backend.migrate import operations as ops
+from senior_backend.migrate.hazards import mysql_fixes as fixes
+from senior_backend.migrate.hazards.rule import Context, Example, Hazard, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def check(operation: ops.AddConstraint, context: Context) -> Iterator[Hazard]:
+    """Report a CHECK that copies the table."""
+    constraint = operation.constraint
+    if constraint.kind != "check" or not constraint.enforced or context.is_new(operation.table):
+        return
+    expression = constraint.expression.sql if constraint.expression is not None else "…"
+    yield Hazard(
+        f"the table{context.rows(operation.table)} is copied while nobody can write to it",
+        "Check in the application, or in triggers that SIGNAL; else:\n"
+        + fixes.online_copy(operation.table, f"ADD CONSTRAINT {constraint.name or '…'} CHECK ({expression})"),
+        str(operation.table),
+    )
+
+
+RULE = Rule(
+    engines=("mysql", "mariadb"),
+    id="my-add-check-copies",
+    summary="ADD CHECK copies the table while nobody can write to it",
+    why="There is no NOT VALID; the server copies every row and checks it.",
+    catalogue="B2.16",
+    severity="error",
+    lock="SHARED",
+    effect="rewrite",
+    on=(ops.AddConstraint,),
+    check=check,
+    bad=(Example("ALTER TABLE users ADD CONSTRAINT aged CHECK (age >= 0);"),),
+    good=(Example("CREATE TABLE tags (a INT); ALTER TABLE tags ADD CONSTRAINT c CHECK (a > 0);"),),
+)

@@ -1,0 +1,86 @@
+"""MODIFY or CHANGE that copies the table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from senior_backend.migrate import mysql_types
+from senior_backend.migrate import operations as ops
+from senior_backend.migrate.hazards import mysql_fixes as fixes
+from senior_backend.migrate.hazards import text
+from senior_backend.migrate.hazards.rule import Context, Example, Hazard, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from senior_backend.migrate.operations import Column
+
+
+def check(operation: ops.ModifyColumn, context: Context) -> Iterator[Hazard]:
+    """Report a change of type that stops all writers."""
+    table = context.table(operation.table)
+    old, new = context.column(operation.table, operation.column), operation.definition
+    if context.is_new(operation.table):
+        return
+    cost = mysql_types.modify_cost(old, new, table, context.catalog.engine)
+    if cost in ("instant", "rebuild"):
+        return
+    if old is not None and old.type is not None and new.type is not None and old.type.name == new.type.name:
+        if old.type.name in ("enum", "set") and mysql_types.charset(old, table) == mysql_types.charset(new, table):
+            return  # a rule of its own
+        if (
+            old.type.name == "varchar"
+            and _length(old) <= _length(new)
+            and (mysql_types.charset(old, table) == mysql_types.charset(new, table))
+        ):
+            return  # a rule of its own
+    change = f"MODIFY {text.backticked(operation.column)} {new.type} …"
+    if cost == "unknown":
+        yield Hazard(
+            f"what {operation.column} is now is not known here; most changes of type copy the table while nobody can "
+            "write to it",
+            "Show the linter the schema (--database-url, --schema, or the earlier migrations), and let the server "
+            "refuse a copy:\n…, ALGORITHM=INPLACE, LOCK=NONE;",
+            str(operation.table),
+            severity="warning",
+        )
+        return
+    yield Hazard(
+        f"from {old.type if old else '?'} to {new.type} the table{context.rows(operation.table)} is copied while "
+        "nobody can write to it",
+        fixes.online_copy(operation.table, change),
+        str(operation.table),
+    )
+
+
+def _length(column: Column) -> int:
+    first = column.type.modifiers[0] if column.type is not None and column.type.modifiers else 0
+    return first if isinstance(first, int) else 0
+
+
+RULE = Rule(
+    engines=("mysql", "mariadb"),
+    id="my-change-type-copies",
+    summary="MODIFY to another type copies the table while nobody can write to it",
+    why="Only ALGORITHM=COPY can change a type, a sign, a character set or the digits of a DECIMAL.",
+    catalogue="B2.8",
+    severity="error",
+    lock="SHARED",
+    effect="rewrite",
+    on=(ops.ModifyColumn,),
+    check=check,
+    bad=(
+        Example("ALTER TABLE users MODIFY age BIGINT;"),
+        Example("ALTER TABLE users MODIFY COLUMN age INT UNSIGNED;"),
+        Example("ALTER TABLE users CHANGE name name TEXT;"),
+        Example("ALTER TABLE users MODIFY balance DECIMAL(12, 2);"),
+        Example("ALTER TABLE users MODIFY name VARCHAR(40);"),
+        Example("ALTER TABLE users MODIFY name VARCHAR(60) CHARACTER SET latin1;"),
+    ),
+    good=(
+        Example("ALTER TABLE users MODIFY age INT AFTER name;"),
+        Example("ALTER TABLE users MODIFY age INT(11);"),
+        Example("ALTER TABLE users CHANGE age years INT;"),
+        Example("CREATE TABLE tags (a INT); ALTER TABLE tags MODIFY a BIGINT;"),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Rules for PostgreSQL; the numbers in `catalogue` are those of the hazard catalogue, part B1."""

@@ -1,0 +1,53 @@
+"""ENABLE ROW LEVEL SECURITY before there is a policy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from senior_backend.migrate import operations as ops
+from senior_backend.migrate.hazards import text
+from senior_backend.migrate.hazards.rule import Context, Example, Hazard, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def check(operation: ops.AlterTable, context: Context) -> Iterator[Hazard]:
+    """Report a table whose rows vanish for everybody but its owner."""
+    if operation.action != "enable-rls" or context.is_new(operation.table):
+        return
+    key = context.catalog.key(operation.table)
+    for parsed in context.statements:
+        for step in parsed.operations:
+            if (
+                isinstance(step, ops.CreateObject)
+                and step.kind == "policy"
+                and step.table is not None
+                and context.catalog.key(step.table) == key
+                and (context.in_transaction is True or parsed.statement.start < context.statement.statement.start)
+            ):
+                return
+    relation = text.name(operation.table)
+    yield Hazard(
+        f"from this moment on every role but the owner sees no row of {operation.table}, and can write none",
+        f"Create the policies first, in the same transaction:\n"
+        f"CREATE POLICY … ON {relation} …;\nALTER TABLE {relation} ENABLE ROW LEVEL SECURITY;",
+        str(operation.table),
+    )
+
+
+RULE = Rule(
+    id="pg-row-security-without-policy",
+    summary="ENABLE ROW LEVEL SECURITY without a policy hides every row",
+    why="With row security on and no policy, the default is to deny.",
+    catalogue="B1.46",
+    severity="error",
+    lock="ACCESS EXCLUSIVE",
+    on=(ops.AlterTable,),
+    check=check,
+    bad=(Example("ALTER TABLE users ENABLE ROW LEVEL SECURITY;"),),
+    good=(
+        Example("CREATE POLICY own ON users USING (true); ALTER TABLE users ENABLE ROW LEVEL SECURITY;"),
+        Example("CREATE TABLE tags (a int); ALTER TABLE tags ENABLE ROW LEVEL SECURITY;"),
+    ),
+)

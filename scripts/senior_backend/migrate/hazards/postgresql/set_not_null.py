@@ -1,0 +1,62 @@
+"""ALTER COLUMN ... SET NOT NULL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from senior_backend.migrate import operations as ops
+from senior_backend.migrate.hazards import postgresql_fixes as fixes
+from senior_backend.migrate.hazards.rule import Context, Example, Hazard, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def check(operation: ops.SetNotNull, context: Context) -> Iterator[Hazard]:
+    """Report a check for nulls that nothing spares."""
+    if context.is_new(operation.table):
+        return
+    table, column = context.table(operation.table), context.column(operation.table, operation.column)
+    if column is not None and column.not_null:
+        return
+    if table is not None and table.proves_not_null(operation.column) and context.at_least(12):
+        return
+    yield Hazard(
+        f"looking for nulls reads the whole table{context.rows(operation.table)} while nobody can read or write it",
+        fixes.not_null_steps(operation.table, operation.column, server=context.version),
+        str(operation.table),
+    )
+
+
+RULE = Rule(
+    id="pg-set-not-null-scans",
+    summary="SET NOT NULL reads the whole table under ACCESS EXCLUSIVE",
+    why="A valid CHECK (column IS NOT NULL) spares the scan from PostgreSQL 12 on; from 18 on, NOT NULL itself can be "
+    "added as NOT VALID.",
+    catalogue="B1.21",
+    severity="error",
+    lock="ACCESS EXCLUSIVE",
+    effect="scan",
+    on=(ops.SetNotNull,),
+    check=check,
+    bad=(
+        Example("ALTER TABLE users ALTER COLUMN name SET NOT NULL;"),
+        Example(
+            "ALTER TABLE users ALTER COLUMN name SET NOT NULL;",
+            setup="ALTER TABLE users ADD CONSTRAINT named CHECK (name IS NOT NULL) NOT VALID;",
+        ),
+        Example(
+            "ALTER TABLE users ALTER COLUMN name SET NOT NULL;",
+            setup="ALTER TABLE users ADD CONSTRAINT named CHECK (name IS NOT NULL OR age > 3);",
+        ),
+    ),
+    good=(
+        Example(
+            "ALTER TABLE users ALTER COLUMN name SET NOT NULL;",
+            setup="ALTER TABLE users ADD CONSTRAINT named CHECK (name IS NOT NULL) NOT VALID;"
+            "ALTER TABLE users VALIDATE CONSTRAINT named;",
+        ),
+        Example("ALTER TABLE users ALTER COLUMN active SET NOT NULL;"),
+        Example("CREATE TABLE tags (label text); ALTER TABLE tags ALTER COLUMN label SET NOT NULL;"),
+    ),
+)

@@ -1,0 +1,181 @@
+"""From paths to migrations: which files are checked, which only replayed before them, and for which engine."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from senior_backend.console.errors import InputError, UndecidedError
+from senior_backend.migrate import files
+from senior_backend.migrate.hazards.rule import Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from senior_backend.migrate.statements import Engine
+
+STANDARD_INPUT = "-"
+_NATIVE = re.compile(r"^--[ \t]*migrate:up\b", re.MULTILINE)
+_VERSIONED = re.compile(r"[VUR]?\d[\d._-]*\D.*\.sql$", re.IGNORECASE)
+_DOWN = re.compile(r"(?:\.down\.sql|_down\.sql|\.undo\.sql)$|^down\.sql$|^U\d.*__.*\.sql$", re.IGNORECASE)
+
+_SIGNS: tuple[tuple[Engine, re.Pattern[str]], ...] = (
+    (
+        "postgresql",
+        re.compile(
+            r"\bconcurrently\b|\$\$|\bjsonb\b|\b(?:big|small)?serial\b|\btimestamptz\b|\bplpgsql\b|::|\bnot\s+valid\b"
+            r"|\bvalidate\s+constraint\b|\balter\s+column\s+\S+\s+(?:set|drop|type)\b|\bcreate\s+(?:extension|domain)\b"
+            r"|\bcreate\s+type\b|\bbytea\b|\buuid\b|\block_timeout\b|\bwith\s+time\s+zone\b|\brow\s+level\s+security\b"
+            r"|\bpg_catalog\b|\busing\s+(?:gin|gist|brin|index)\b|\bowned\s+by\b|\bcharacter\s+varying\b"
+            r"|\bmaterialized\b|\bgenerated\s+(?:by\s+default|always)\s+as\s+identity\b",
+            re.IGNORECASE,
+        ),
+    ),
+    (
+        "mysql",
+        re.compile(
+            r"`|\bauto_increment\b|\bengine\s*=|\bcharset\b|\bcharacter\s+set\b|\bmodify\s+(?:column\s+)?\w|\bunsigned\b"
+            r"|\balgorithm\s*=|\btinyint\b|\bmediumtext\b|\blongtext\b|\bdelimiter\b|\bforeign_key_checks\b"
+            r"|\bchange\s+column\b|\benum\s*\(",
+            re.IGNORECASE,
+        ),
+    ),
+    (
+        "sqlite",
+        re.compile(
+            r"\bautoincrement\b|\bpragma\b|\bwithout\s+rowid\b|\bstrict\s*;|\binteger\s+primary\s+key\b(?!\s+generated)"
+            r"|\bsqlite_\w+",
+            re.IGNORECASE,
+        ),
+    ),
+)
+
+
+def units_of(paths: Sequence[str], skip: Iterable[str] = ()) -> list[Unit]:
+    """Return the migrations at `paths` (files, folders, `-`) in their order, earlier ones of the same folder included.
+
+    `skip` holds versions that the live database has already.
+
+    Raises:
+        InputError: a path does not exist or holds no SQL, or a file is not text.
+        UnavailableError: a file cannot be read.
+    """
+    applied = set(skip)
+    chosen: list[Unit] = []
+    for path in paths:
+        if path == STANDARD_INPUT:
+            text = files.decode(sys.stdin.buffer.read(), "<stdin>")
+            chosen.append(_unit("<stdin>", text))
+            continue
+        found = Path(path)
+        if found.is_dir():
+            chosen.extend(_folder(found, applied))
+        elif found.is_file():
+            chosen.extend(_file_with_its_past(found, {Path(other).resolve() for other in paths}, replay=not applied))
+        else:
+            raise InputError(
+                f"{path} does not exist",
+                code="no-such-path",
+                where=path,
+                hint="Name an SQL file, a folder of them, or - for standard input.",
+            )
+    return _each_once(chosen)
+
+
+def _each_once(units: list[Unit]) -> list[Unit]:
+    """Return the units without doubles; one that is to be checked wins over the same one only replayed."""
+    kept: dict[tuple[str, str], Unit] = {}
+    for unit in units:
+        key = (unit.path, unit.text if unit.path == "<stdin>" else "")
+        if key not in kept or (unit.lint and not kept[key].lint):
+            kept[key] = unit
+    return list(kept.values())
+
+
+def _folder(folder: Path, applied: set[str]) -> Iterator[Unit]:
+    paths = sorted(path for path in folder.rglob("*.sql") if path.is_file() and not _hidden(path, folder))
+    if not paths:
+        raise InputError(
+            f"there is no SQL file in {folder}",
+            code="no-migrations",
+            where=str(folder),
+            hint="Name a folder with .sql files.",
+        )
+    for path in paths:
+        if _DOWN.search(path.name):
+            continue
+        version = re.match(r"\d+", path.name)
+        if version and version[0] in applied:
+            continue
+        yield _unit(str(path), files.read_text(path))
+
+
+def _hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") or part == "node_modules" for part in path.relative_to(folder).parts)
+
+
+def _file_with_its_past(path: Path, named: set[Path], *, replay: bool) -> Iterator[Unit]:
+    """Yield a file, behind those of its folder that sort before it where their names show an order."""
+    if replay:
+        for earlier in _earlier(path):
+            if earlier.resolve() not in named:
+                yield replace(_unit(str(earlier), files.read_text(earlier)), lint=False)
+    yield _unit(str(path), files.read_text(path))
+
+
+def _earlier(path: Path) -> list[Path]:
+    parent = path.resolve().parent
+    if _VERSIONED.match(path.name):
+        return sorted(
+            other
+            for other in path.parent.glob("*.sql")
+            if other.name < path.name
+            and _VERSIONED.match(other.name)
+            and other.name[:1].isdigit() == path.name[:1].isdigit()
+            and not _DOWN.search(other.name)
+        )
+    if path.name in ("migration.sql", "up.sql") and parent.name[:1].isdigit():
+        folder = path.parent.parent if path.parent != Path() else Path("..")
+        return sorted(
+            other for other in folder.glob(f"[0-9]*/{path.name}") if other.resolve().parent.name < parent.name
+        )
+    return []
+
+
+def _unit(path: str, text: str) -> Unit:
+    if _NATIVE.search(text):
+        name = Path(path).name if path != "<stdin>" else ""
+        if not re.fullmatch(r"\d+.*\.sql", name, re.DOTALL):
+            name = "0_stdin.sql"
+        try:
+            migration = files.parse(Path(path).with_name(name) if path != "<stdin>" else Path(name), text)
+        except InputError as error:
+            raise InputError(error.message, code=error.code, where=error.where, hint=error.hint) from error
+        section = migration.up_section
+        blanked = _blank(text[: section.start]) + text[section.start : section.end]
+        return Unit(path, blanked, section.transaction, timeouts=True)
+    return Unit(path, text)
+
+
+def _blank(text: str) -> str:
+    return re.sub(r"[^\n]", " ", text)
+
+
+def engine_from_text(units: Sequence[Unit]) -> Engine:
+    """Return the engine for which the migrations are written, told from words that only one engine knows.
+
+    Raises:
+        UndecidedError: there is no such word, or words of several engines.
+    """
+    text = "\n".join(unit.text[:100_000] for unit in units[:50])
+    scores = sorted(((len(pattern.findall(text)), engine) for engine, pattern in _SIGNS), reverse=True)
+    if scores[0][0] > 2 * scores[1][0]:
+        return scores[0][1]
+    raise UndecidedError(
+        "the SQL does not tell for which engine it is written",
+        code="engine-unknown",
+        hint="Add --engine postgresql, --engine mysql, --engine mariadb or --engine sqlite.",
+    )

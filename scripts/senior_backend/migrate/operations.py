@@ -1,0 +1,583 @@
+"""What a statement does to a schema, in words that hold for every engine.
+
+The readers of each engine (`postgres.py`, `generic.py`) turn statements into these operations; the catalogue applies
+them and the hazard rules judge them. One statement gives several operations where it does several things.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from senior_backend.migrate.statements import Statement
+
+
+class Name(NamedTuple):
+    """A name as it was written, without quotes; `schema` is None where the statement names none."""
+
+    name: str
+    schema: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}" if self.schema else self.name
+
+
+class Expression(Protocol):
+    """An expression of a statement; reading its parts is done when somebody asks."""
+
+    @property
+    def sql(self) -> str:
+        """The expression as SQL."""
+        raise NotImplementedError
+
+    @property
+    def functions(self) -> frozenset[Name]:
+        """The functions it calls."""
+        raise NotImplementedError
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns it names."""
+        raise NotImplementedError
+
+    @property
+    def is_null(self) -> bool:
+        """Whether it is the constant NULL."""
+        raise NotImplementedError
+
+
+class Type(NamedTuple):
+    """A data type: canonical `name` in lower case (`int4`, `varchar`, `bigserial`), and its modifiers.
+
+    `modifiers` are length, precision and scale, or the labels of an ENUM or SET.
+    """
+
+    name: str
+    modifiers: tuple[int | str, ...] = ()
+    array: int = 0
+    schema: str | None = None
+    unsigned: bool = False
+    charset: str | None = None
+
+    def __str__(self) -> str:
+        prefix = f"{self.schema}." if self.schema else ""
+        modifiers = f"({', '.join(map(_modifier, self.modifiers))})" if self.modifiers else ""
+        return f"{prefix}{self.name}{modifiers}{' unsigned' if self.unsigned else ''}{'[]' * self.array}"
+
+
+def _modifier(value: int | str) -> str:
+    return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
+
+
+ConstraintKind = Literal["check", "foreign-key", "unique", "primary-key", "exclude", "not-null"]
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A constraint; `columns` are the constrained ones, `references` the parent table of a foreign key.
+
+    `valid` is False for NOT VALID; `using_index` names the index of ADD CONSTRAINT ... USING INDEX.
+    """
+
+    kind: ConstraintKind
+    name: str | None = None
+    columns: tuple[str, ...] = ()
+    expression: Expression | None = None
+    references: Name | None = None
+    reference_columns: tuple[str, ...] = ()
+    valid: bool = True
+    using_index: str | None = None
+    on_delete: str | None = None
+    on_update: str | None = None
+    deferrable: bool = False
+    enforced: bool = True
+
+
+Generated = Literal["stored", "virtual"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column; `constraints` are those written beside it. `identity` is `always` or `by default`.
+
+    `type` is None where the statement or the catalogue does not tell.
+    """
+
+    name: str
+    type: Type | None
+    not_null: bool = False
+    default: Expression | None = None
+    generated: Generated | None = None
+    generation: Expression | None = None
+    identity: str | None = None
+    collation: str | None = None
+    auto_increment: bool = False
+    constraints: tuple[Constraint, ...] = ()
+    on_update: str | None = None
+    comment: str | None = None
+
+
+class IndexColumn(NamedTuple):
+    """One key of an index: a column, or an expression."""
+
+    name: str | None
+    expression: Expression | None = None
+    length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """The base of all operations."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableOperation(Operation):
+    """An operation on one table."""
+
+    table: Name
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTable(TableOperation):
+    """CREATE TABLE, and CREATE TABLE AS or SELECT INTO (`from_query`)."""
+
+    columns: tuple[Column, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    indexes: tuple[CreateIndex, ...] = ()
+    if_not_exists: bool = False
+    temporary: bool = False
+    partition_of: Name | None = None
+    partitioned: bool = False
+    like: tuple[Name, ...] = ()
+    inherits: tuple[Name, ...] = ()
+    from_query: bool = False
+    charset: str | None = None
+    engine: str | None = None
+    foreign: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DropTable(TableOperation):
+    """DROP TABLE; one operation a table."""
+
+    if_exists: bool = False
+    cascade: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RenameTable(TableOperation):
+    """ALTER TABLE ... RENAME TO; `schema` is set where the table moves."""
+
+    new_name: str
+    schema: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AddColumn(TableOperation):
+    """ALTER TABLE ... ADD COLUMN; `position` is FIRST or AFTER x of MySQL."""
+
+    column: Column
+    if_not_exists: bool = False
+    position: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnOperation(TableOperation):
+    """An operation on one column."""
+
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropColumn(ColumnOperation):
+    """ALTER TABLE ... DROP COLUMN."""
+
+    if_exists: bool = False
+    cascade: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RenameColumn(ColumnOperation):
+    """ALTER TABLE ... RENAME COLUMN."""
+
+    new_name: str
+    of_view: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AlterColumnType(ColumnOperation):
+    """ALTER COLUMN ... TYPE."""
+
+    type: Type
+    using: Expression | None = None
+    collation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModifyColumn(ColumnOperation):
+    """MODIFY or CHANGE COLUMN of MySQL and MariaDB: the whole definition is replaced."""
+
+    definition: Column
+    position: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetNotNull(ColumnOperation):
+    """ALTER COLUMN ... SET NOT NULL."""
+
+
+@dataclass(frozen=True, slots=True)
+class DropNotNull(ColumnOperation):
+    """ALTER COLUMN ... DROP NOT NULL."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetDefault(ColumnOperation):
+    """ALTER COLUMN ... SET DEFAULT."""
+
+    default: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class DropDefault(ColumnOperation):
+    """ALTER COLUMN ... DROP DEFAULT."""
+
+
+IdentityAction = Literal["add", "set", "drop"]
+
+
+@dataclass(frozen=True, slots=True)
+class AlterIdentity(ColumnOperation):
+    """ALTER COLUMN ... ADD, SET or DROP IDENTITY."""
+
+    action: IdentityAction
+
+
+@dataclass(frozen=True, slots=True)
+class AlterGeneration(ColumnOperation):
+    """ALTER COLUMN ... DROP EXPRESSION (`expression` is None) or SET EXPRESSION."""
+
+    expression: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AddConstraint(TableOperation):
+    """ALTER TABLE ... ADD CONSTRAINT."""
+
+    constraint: Constraint
+
+
+@dataclass(frozen=True, slots=True)
+class ValidateConstraint(TableOperation):
+    """ALTER TABLE ... VALIDATE CONSTRAINT."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropConstraint(TableOperation):
+    """ALTER TABLE ... DROP CONSTRAINT; `kind` where the statement tells (MySQL), `name` None for the primary key."""
+
+    name: str | None
+    kind: ConstraintKind | None = None
+    if_exists: bool = False
+    cascade: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CreateIndex(TableOperation):
+    """CREATE INDEX; `name` is None where the engine chooses it. `kind` is fulltext or spatial (MySQL)."""
+
+    name: str | None
+    columns: tuple[IndexColumn, ...] = ()
+    unique: bool = False
+    concurrently: bool = False
+    if_not_exists: bool = False
+    only: bool = False
+    method: str = "btree"
+    where: Expression | None = None
+    include: tuple[str, ...] = ()
+    kind: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DropIndex(Operation):
+    """DROP INDEX; `table` where the statement names one (MySQL)."""
+
+    index: Name
+    table: Name | None = None
+    concurrently: bool = False
+    if_exists: bool = False
+    cascade: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AttachIndex(Operation):
+    """ALTER INDEX ... ATTACH PARTITION."""
+
+    index: Name
+    child: Name
+
+
+ReindexKind = Literal["index", "table", "schema", "system", "database"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reindex(Operation):
+    """REINDEX of an index, a table, a schema, the system catalogues or a database."""
+
+    kind: ReindexKind
+    name: Name | None
+    concurrently: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RenameObject(Operation):
+    """RENAME of something that is neither table nor column: `kind` is index, constraint, schema, type, view, ..."""
+
+    kind: str
+    name: Name
+    new_name: str
+    table: Name | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetSchema(Operation):
+    """ALTER ... SET SCHEMA."""
+
+    kind: str
+    name: Name
+    schema: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateObject(Operation):
+    """CREATE of something whose details no rule needs: `kind` is schema, extension, type, sequence, function, ...
+
+    `volatility` is known for functions: volatile, stable or immutable. `replace` is OR REPLACE.
+    """
+
+    kind: str
+    name: Name | None
+    replace: bool = False
+    if_not_exists: bool = False
+    volatility: str | None = None
+    table: Name | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DropObject(Operation):
+    """DROP of anything but a table, a column, a constraint or an index."""
+
+    kind: str
+    name: Name
+    if_exists: bool = False
+    cascade: bool = False
+    table: Name | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlterObject(Operation):
+    """ALTER of something that is not a table; `action` says what (`owner`, `values`, `options`, ...)."""
+
+    kind: str
+    name: Name | None
+    action: str
+    table: Name | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlterTable(TableOperation):
+    """An action on a table that has no operation of its own; `action` is its keyword in kebab-case."""
+
+    action: str
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CreateEnum(Operation):
+    """CREATE TYPE ... AS ENUM."""
+
+    name: Name
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AddEnumValue(Operation):
+    """ALTER TYPE ... ADD VALUE; `placed` where BEFORE or AFTER is given."""
+
+    name: Name
+    value: str
+    placed: bool = False
+    if_not_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RenameEnumValue(Operation):
+    """ALTER TYPE ... RENAME VALUE."""
+
+    name: Name
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateDomain(Operation):
+    """CREATE DOMAIN; `constrained` where it has NOT NULL or CHECK."""
+
+    name: Name
+    base: Type
+    constrained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AlterDomain(Operation):
+    """ALTER DOMAIN; `constraint` is what ADD CONSTRAINT adds, `action` is add, drop, validate, set-not-null, ..."""
+
+    name: Name
+    action: str
+    constraint: Constraint | None = None
+    constraint_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttachPartition(TableOperation):
+    """ALTER TABLE parent ATTACH PARTITION child; `columns` are those of the partition key where known."""
+
+    child: Name
+    is_default: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DetachPartition(TableOperation):
+    """ALTER TABLE parent DETACH PARTITION child."""
+
+    child: Name
+    concurrently: bool = False
+    finalize: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTrigger(TableOperation):
+    """CREATE TRIGGER."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateView(Operation):
+    """CREATE VIEW, or CREATE MATERIALIZED VIEW (`materialized`)."""
+
+    name: Name
+    materialized: bool = False
+    replace: bool = False
+    reads: tuple[Name, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshView(Operation):
+    """REFRESH MATERIALIZED VIEW."""
+
+    name: Name
+    concurrently: bool = False
+    with_data: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Truncate(TableOperation):
+    """TRUNCATE; one operation a table."""
+
+    cascade: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Insert(TableOperation):
+    """INSERT, REPLACE, COPY ... FROM or MERGE; `from_query` where the rows come out of a query."""
+
+    from_query: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Update(TableOperation):
+    """UPDATE; `filtered` where a WHERE clause (or a LIMIT) leaves rows out, `duplicates` are columns set twice."""
+
+    filtered: bool
+    columns: tuple[str, ...] = ()
+    duplicates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delete(TableOperation):
+    """DELETE; `filtered` where a WHERE clause (or a LIMIT) leaves rows out."""
+
+    filtered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Query(Operation):
+    """A statement that only reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockTable(TableOperation):
+    """LOCK TABLE; `mode` as pg_locks names it, or READ or WRITE of MySQL."""
+
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class Vacuum(Operation):
+    """VACUUM, CLUSTER, ANALYZE and OPTIMIZE; `rewrites` for VACUUM FULL and the like. `table` None is all of them."""
+
+    command: str
+    table: Name | None
+    rewrites: bool
+
+
+TransactionKind = Literal["begin", "commit", "rollback", "savepoint", "release", "rollback-to", "prepare", "set"]
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction(Operation):
+    """Transaction control."""
+
+    kind: TransactionKind
+
+
+@dataclass(frozen=True, slots=True)
+class SetVariable(Operation):
+    """SET, PRAGMA and set_config; `local` for SET LOCAL. `value` is None for RESET and DEFAULT."""
+
+    name: str
+    value: str | None
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Other(Operation):
+    """A statement that is understood and touches no schema object that rules look at (COMMENT, GRANT, ...)."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque(Operation):
+    """A statement, or part of one, that could not be understood; it is reported and never passed as safe."""
+
+    reason: str
+    offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedStatement:
+    """A statement with what it does; `clauses` are MySQL's ALGORITHM and LOCK, upper case.
+
+    `block` is true for operations read out of a DO block, which is one transaction by itself.
+    """
+
+    statement: Statement
+    operations: tuple[Operation, ...]
+    clauses: tuple[tuple[str, str], ...] = ()
+    block: bool = False
+    identifiers: tuple[str, ...] = ()
