@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
@@ -9,6 +10,9 @@ from senior_backend.migrate.hazards.rule import Context, Example, Hazard, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+_LITERAL = re.compile(r"'(?:[^']|'')*'")
 
 
 def check(operation: ops.AddEnumValue, context: Context) -> Iterator[Hazard]:
@@ -27,20 +31,28 @@ def check(operation: ops.AddEnumValue, context: Context) -> Iterator[Hazard]:
         for step, _ in context.transaction.operations
     ):
         return  # the type is of the same transaction, and so are its values
-    literal = f"'{operation.value}'"
-    for parsed in context.statements[context.statements.index(context.statement) + 1 :]:
+    context.notes.setdefault(RULE.id, {})[context.position] = f"'{operation.value}'"
+
+
+def finish(context: Context) -> Iterator[Hazard]:
+    """Report statements that use a value before the transaction that adds it is committed."""
+    added: dict[int, str] = context.notes.get(RULE.id, {})
+    waiting: set[str] = set()
+    for position in range(min(added, default=len(context.statements)), len(context.statements)):
+        parsed = context.statements[position]
         if any(isinstance(step, ops.Transaction) and step.kind == "commit" for step in parsed.operations):
-            return
-        if any(isinstance(step, (ops.AddEnumValue, ops.Other)) for step in parsed.operations):
-            continue
-        if literal in parsed.statement.text:
-            yield Hazard(
-                f"the new value {literal} is used in the same transaction, which PostgreSQL refuses (error 55P04)",
-                "Commit the new value first: put what uses it into the next migration.",
-                str(operation.name),
-                statement=parsed,
-            )
-            return
+            waiting.clear()
+        elif position in added:
+            waiting.add(added[position])
+        elif waiting and not any(isinstance(step, ops.Other) for step in parsed.operations):
+            used = waiting.intersection(_LITERAL.findall(parsed.statement.text))
+            for literal in sorted(used):
+                waiting.discard(literal)
+                yield Hazard(
+                    f"the new value {literal} is used in the same transaction, which PostgreSQL refuses (error 55P04)",
+                    "Commit the new value first: put what uses it into the next migration.",
+                    statement=parsed,
+                )
 
 
 RULE = Rule(
@@ -52,6 +64,7 @@ RULE = Rule(
     effect="fails",
     on=(ops.AddEnumValue,),
     check=check,
+    finish=finish,
     bad=(
         Example(
             "ALTER TYPE mood ADD VALUE 'great'; ALTER TABLE moods ALTER COLUMN m SET DEFAULT 'great';"
