@@ -78,7 +78,8 @@ def growths(rehearsal: Rehearsal) -> list[Growth]:
             relation = next((relation for relation, _ in cost.locks if relation in existing), "")
             held = [(relation, "writes to the same rows")]
         if held:
-            fixed = rehearsal.fixed[number] if number < len(rehearsal.fixed) else 0.0
+            # On few rows the fixed part can seem to be all of it; at least half is taken to grow.
+            fixed = min(rehearsal.fixed[number] if number < len(rehearsal.fixed) else 0.0, run.seconds / 2)
             relation, kept_out = min(held, key=lambda one: (one[1] != "reads and writes", one[0]))
             found.append(Growth(number, relation, kept_out, max(run.seconds - fixed, 1e-6) / filled, fixed))
     return found

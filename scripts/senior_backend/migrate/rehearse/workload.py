@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from senior_backend.migrate.rehearse.model import QueryRun, Server, Session, Table, Value
+from senior_backend.migrate.rehearse.model import Column, QueryRun, Server, Session, Table, Value
 from senior_backend.migrate.rehearse.values import invent
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ PAGE = 20
 PACE = 0.005
 """Seconds between two queries of a session: busy enough to meet every lock, without using up the machine."""
 QUERY_TIMEOUT = 60.0
+FIRST_FRESH = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +85,13 @@ def _insert(server: Server, table: Table, names: list[str], samples: Sequence[tu
         if free:
             fresh.add(free[0].name)
 
+    start = _first_fresh(given, fresh, rows)
+
     def make(number: int) -> tuple[Value, ...]:
         source = random.Random(number)  # noqa: S311 - not for secrets
         row = samples[number % len(samples)]
         return tuple(
-            invent(column, rows * 2 + number, source, unique=True)
+            invent(column, start + number, source, unique=True)
             if column.name in fresh
             else row[names.index(column.name)]
             for column in given
@@ -98,6 +101,16 @@ def _insert(server: Server, table: Table, names: list[str], samples: Sequence[tu
     marks = ", ".join([server.placeholder] * len(given))
     sql = f"INSERT INTO {table.name} ({columns}) VALUES ({marks})"  # noqa: S608 - quoted names
     return Query(table.label, "insert", sql, (), make)
+
+
+def _first_fresh(given: Sequence[Column], fresh: set[str], rows: int) -> int:
+    """Return a number from which on keys are free: far behind those of the loaded rows where the types allow it."""
+    narrow = any(
+        (column.kind == "integer" and column.bits < 32) or (column.kind == "text" and (column.size or 99) < 6)
+        for column in given
+        if column.name in fresh
+    )
+    return rows * 2 if narrow else FIRST_FRESH
 
 
 def usable(session: Session, candidates: Sequence[Query]) -> tuple[tuple[Query, ...], tuple[tuple[Query, str], ...]]:
