@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from senior_backend.console import environment
-from senior_backend.console.errors import UnavailableError
+from senior_backend.console.errors import InputError, UnavailableError
 from senior_backend.console.exit_codes import ExitCode
 from senior_backend.console.files import write_atomically
 from senior_backend.console.output import colours_wanted
@@ -15,6 +15,8 @@ from senior_backend.console.progress import Progress as Bar
 from senior_backend.console.report import Finding, Report
 from senior_backend.load import (
     advice,
+    compare,
+    comparing,
     planning,
     rails,
     report_data,
@@ -27,6 +29,7 @@ from senior_backend.load import (
     validity,
     verdict,
 )
+from senior_backend.load import findings as explain
 from senior_backend.load.model import TLSOptions
 from senior_backend.load.steps import run_steps
 from senior_backend.load.workload import DynamicWorkload, build
@@ -35,10 +38,12 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
+    from senior_backend.load.charts import Chart
+    from senior_backend.load.compare import Comparison, SavedRun
     from senior_backend.load.model import Plan, Progress, RunResult, StaticWorkload, Workload
     from senior_backend.load.planning import Settings
     from senior_backend.load.rails import Destination, Watch
-    from senior_backend.load.server_metrics import Watched
+    from senior_backend.load.report_html import Table
     from senior_backend.load.slo import Judged
     from senior_backend.load.sources import Source
     from senior_backend.load.statistics import Summary
@@ -52,6 +57,7 @@ class Prepared:
     """A call whose input is valid: nothing has been sent yet."""
 
     options: argparse.Namespace
+    tls: TLSOptions
     source: Source
     to: Destination
     settings: Settings
@@ -77,9 +83,14 @@ def handle(options: argparse.Namespace, variables: Mapping[str, str]) -> tuple[R
     Raises:
         ToolError: nothing was measured, and why.
     """
+    _require_one_goal(options)
     if options.html or options.export:
         environment.ensure("load", ["jinja2"])
-    call = prepare(options, variables)
+    if options.selftest:
+        from senior_backend.load import selftesting
+
+        return selftesting.report()
+    call = prepare(options, variables, options.compare[0] if options.compare else None)
     if options.dry_run:
         from senior_backend.load import preview
 
@@ -89,7 +100,28 @@ def handle(options: argparse.Namespace, variables: Mapping[str, str]) -> tuple[R
 
         return exporting.report(call)
     rails.require_reachable(call.to)
+    if options.compare:
+        from senior_backend.load import comparing
+
+        other = prepare(options, variables, options.compare[1])
+        rails.require_reachable(other.to)
+        return comparing.report(call, other)
+    if options.find_max:
+        from senior_backend.load import searching
+
+        return searching.report(call)
     return _measured(call)
+
+
+def _require_one_goal(options: argparse.Namespace) -> None:
+    given = [name for name in ("selftest", "dry_run", "export", "compare", "find_max") if getattr(options, name)]
+    if given and given != ["dry_run"]:
+        given += [name for name in ("save", "baseline", "csv") if getattr(options, name)]
+    if len(given) > 1:
+        first, second = (f"--{name.replace('_', '-')}" for name in given[:2])
+        raise InputError(f"{second} stands beside {first}", code="two-goals", hint="Run them one after the other.")
+    if options.compare and options.base_url:
+        raise InputError("--base-url stands beside --compare", code="two-servers", hint="--compare names both servers.")
 
 
 def prepare(options: argparse.Namespace, variables: Mapping[str, str], base_url: str | None = None) -> Prepared:
@@ -98,7 +130,7 @@ def prepare(options: argparse.Namespace, variables: Mapping[str, str], base_url:
     Raises:
         ToolError: something is wrong with it.
     """
-    tls = _tls(options)
+    tls = TLSOptions(verify=not options.insecure, ca_file=options.ca_file)
     source = sources.read(options, variables, tls)
     to = rails.destination(base_url or source.base_url, options.i_own, tls)
     settings = planning.settings(options, source.scenario, to)
@@ -107,12 +139,13 @@ def prepare(options: argparse.Namespace, variables: Mapping[str, str], base_url:
     notes = [Finding("left-out", "info", note, source.label) for note in source.scenario.notes]
     if options.insecure and to.target.tls:
         notes.append(Finding("certificate-not-verified", "warning", "the server's certificate is not verified", to.url))
-    return Prepared(options, source, to, settings, objectives, tuple(notes))
+    return Prepared(options, tls, source, to, settings, objectives, tuple(notes))
 
 
 def _measured(call: Prepared) -> tuple[Report, str]:
     plan = call.settings.plan
-    watcher = server_view.watcher(call.options, _tls(call.options), plan.duration_s)
+    baseline = compare.load(call.options.baseline) if call.options.baseline else None
+    watcher = server_view.watcher(call.options, call.tls, plan.duration_s)
     values = run_steps(call.source.scenario, call.to, plan.seed, plan.timeout_s)
     workload = build(call.source.scenario, call.to.authority, call.to.base_path, plan.seed, values)
     watch = rails.Watch(call.settings.error_budget, surge=not call.options.through_overload)
@@ -120,14 +153,20 @@ def _measured(call: Prepared) -> tuple[Report, str]:
         result = run(call, plan, workload, watch)
     judgement = judge(call, result, watch)
     view = server_metrics.summarize(watcher.watched)
+    saved = compare.saved_from(judgement.result, call.source.label, valid=judgement.validity.valid)
+    comparison = compare.against(baseline, saved, seed=plan.seed) if baseline else None
+    judgement = _with_comparison(judgement, comparison)
+    not_kept = _keep(call, judgement, saved)
     findings = (
-        *judgement.validity.reasons,
+        *_unique(judgement.validity.reasons, explain.explain(judgement.result, judgement.summary)),
         *server_view.findings(view, watcher.watched, judgement.summary),
+        *not_kept,
         *call.notes,
         *_substituted(workload),
     )
     data = report_data.run_data(judgement.result, judgement.summary, judgement.validity, judgement.judged, call.to.url)
     data["server"] = view if watcher.watched.points or watcher.watched.usage else None
+    data["comparison"] = comparison.to_json() if comparison else None
     body = report_text.run_text(
         judgement.result,
         judgement.summary,
@@ -137,9 +176,47 @@ def _measured(call: Prepared) -> tuple[Report, str]:
         server=server_view.text(view, judgement.summary),
         colour=colours_wanted(sys.stdout),
     )
-    _write_files(call, judgement, findings, watcher.watched)
+    if baseline and comparison:
+        body += f"\n\nagainst {call.options.baseline}\n{comparing.text(comparison, baseline, saved)}"
+    parts = server_view.page_parts(view, watcher.watched)
+    if baseline and comparison:
+        drawn = comparing.curves(baseline, saved)
+        parts = ([*([drawn] if drawn else []), *parts[0]], [comparing.page_table(comparison), *parts[1]])
+    _write_files(call, judgement, findings, parts)
     steps = tuple(advice.after_run(call, judgement, watch))
     return Report(TOOL, judgement.exit_code, judgement.sentence, findings, data, steps), body
+
+
+def _with_comparison(judgement: Judgement, comparison: Comparison | None) -> Judgement:
+    """Return the judgement with what the comparison adds; it never makes a bad result better."""
+    if comparison is None:
+        return judgement
+    code, sentence = comparing.verdict(comparison)
+    if judgement.exit_code != ExitCode.OK:
+        return replace(judgement, sentence=f"{judgement.sentence}; {sentence}")
+    return replace(judgement, exit_code=code, sentence=f"{sentence}; {judgement.sentence}")
+
+
+def _keep(call: Prepared, judgement: Judgement, saved: SavedRun) -> list[Finding]:
+    """Write the run where that is asked for, and return why not."""
+    if not call.options.save:
+        return []
+    if not judgement.summary.planned or judgement.result.interrupted or judgement.result.stopped:
+        message = "the run is not kept: a baseline must be a whole run"
+        return [Finding("not-saved", "warning", message, str(call.options.save))]
+    compare.save(saved, call.options.save)
+    return []
+
+
+def _unique(*groups: Sequence[Finding]) -> list[Finding]:
+    """Return findings once for each code; what judges the measurement comes first."""
+    found: dict[str, Finding] = {}
+    for group in groups:
+        for finding in group:
+            key = finding.code if group is groups[0] else f"{finding.code} {finding.message}"
+            if finding.code not in found:
+                found.setdefault(key, finding)
+    return list(found.values())
 
 
 def _substituted(workload: StaticWorkload | Workload) -> list[Finding]:
@@ -148,10 +225,6 @@ def _substituted(workload: StaticWorkload | Workload) -> list[Finding]:
         return []
     message = f"{count:,} requests went to others of the scenario because no response had supplied their variable yet"
     return [Finding("variable-not-ready", "info", message, fix="Supply it in setup, before the load.")]
-
-
-def _tls(options: argparse.Namespace) -> TLSOptions:
-    return TLSOptions(verify=not options.insecure, ca_file=options.ca_file)
 
 
 def run(call: Prepared, plan: Plan, workload: StaticWorkload | Workload, watch: Watch) -> RunResult:
@@ -202,7 +275,9 @@ def judge(call: Prepared, result: RunResult, watch: Watch) -> Judgement:
     return Judgement(result, summary, validity_, judged, code, sentence)
 
 
-def _write_files(call: Prepared, judgement: Judgement, findings: Sequence[Finding], watched: Watched) -> None:
+def _write_files(
+    call: Prepared, judgement: Judgement, findings: Sequence[Finding], parts: tuple[Sequence[Chart], Sequence[Table]]
+) -> None:
     if call.options.csv:
         from senior_backend.load import report_csv
 
@@ -210,14 +285,13 @@ def _write_files(call: Prepared, judgement: Judgement, findings: Sequence[Findin
     if call.options.html:
         from senior_backend.load import report_html
 
-        drawn, tables = server_view.page_parts(server_metrics.summarize(watched), watched)
         shown = report_html.Page(
             title=f"{call.source.label} at {call.to.url}",
             exit_code=judgement.exit_code,
             sentence=judgement.sentence,
             findings=findings,
             judged=judgement.judged,
-            more_charts=drawn,
-            more_tables=tables,
+            more_charts=parts[0],
+            more_tables=parts[1],
         )
         write_atomically(call.options.html, report_html.page(shown, judgement.result, judgement.summary))

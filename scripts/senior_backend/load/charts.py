@@ -244,6 +244,40 @@ def rate_chart(timeline: Sequence[Second]) -> Chart | None:
     )
 
 
+def rate_latency_chart(
+    rows: Sequence[tuple[float, float, float, bool, str]], marks: Sequence[tuple[float, str]]
+) -> Chart | None:
+    """Return latency against rate: (rate, p50, p99, held, why), with vertical marks at rates."""
+    if not rows:
+        return None
+    ordered = sorted(rows)
+    steps = nice_steps(max(row[0] for row in ordered), 8)
+    y_ticks, low, high = decades(min(row[1] for row in ordered), max(row[2] for row in ordered))
+    x, y = linear(0.0, steps[-1], LEFT, WIDTH - RIGHT), logarithmic(low, high, HEIGHT - BOTTOM, TOP)
+    held = [row for row in ordered if row[3]]
+    dots = [
+        Dot(x(rate), y(p99), "dot-good" if good else "dot-bad", f"{rate:,.0f}/s, p99 {p99:,.1f} ms: {why}")
+        for rate, _, p99, good, why in ordered
+    ]
+    return Chart(
+        "Response time against rate",
+        "Each dot is the p99 of one probe: green where the rate held, red where not; lines join those that held.",
+        "requests per second",
+        "response time",
+        tuple((x(step), plain(step)) for step in steps),
+        tuple((y(tick), milliseconds(tick)) for tick in y_ticks),
+        lines=(
+            Line(" ".join(f"{x(row[0])},{y(row[1])}" for row in held), "p50", "p50"),
+            Line(" ".join(f"{x(row[0])},{y(row[2])}" for row in held), "p99", "p99"),
+        ),
+        dots=tuple(dots),
+        rules=tuple(
+            Rule(x(rate), HEIGHT - BOTTOM, x(rate), TOP + 14 * number, f"{label} {rate:,.0f}/s")
+            for number, (rate, label) in enumerate(marks)
+        ),
+    )
+
+
 def series_chart(title: str, unit: str, rows: Sequence[tuple[str, str, Sequence[tuple[float, float]]]]) -> Chart | None:
     """Return lines over time from zero, (label, style, points)."""
     known = [(label, style, points) for label, style, points in rows if len(points) > 1]

@@ -50,6 +50,8 @@ class Page:
     more_charts: Sequence[Chart] = ()
     """Shown last, as are the tables: the server's own figures."""
     more_tables: Sequence[Table] = field(default=())
+    tiles: Sequence[tuple[str, str]] = field(default=())
+    """Shown where there is no single run."""
 
 
 def page(shown: Page, result: RunResult | None, summary: Summary | None) -> str:
@@ -57,7 +59,7 @@ def page(shown: Page, result: RunResult | None, summary: Summary | None) -> str:
     tone, verdict = _VERDICTS.get(shown.exit_code, ("warn", ""))
     drawn: list[Chart | None] = [*shown.charts]
     tables: list[Table] = [*shown.tables]
-    tiles: list[tuple[str, str]] = []
+    tiles = list(shown.tiles)
     if summary is not None and result is not None:
         service = charts_curve(result)
         drawn += [

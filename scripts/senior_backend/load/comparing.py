@@ -1,0 +1,131 @@
+"""`--baseline` and `--compare`: what changed between two runs, in words, on a page and as an exit code."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from senior_backend.console.exit_codes import ExitCode
+from senior_backend.console.files import write_atomically
+from senior_backend.console.output import table
+from senior_backend.console.progress import Progress as Bar
+from senior_backend.console.report import NextCommand, Report
+from senior_backend.load import advice, charts, compare, rails
+from senior_backend.load.statistics import MS
+from senior_backend.load.steps import run_steps
+from senior_backend.load.workload import build
+
+if TYPE_CHECKING:
+    from senior_backend.load.application import Prepared
+    from senior_backend.load.charts import Chart
+    from senior_backend.load.compare import Comparison, Difference, SavedRun
+    from senior_backend.load.model import Progress
+
+CURVE_POINTS = 120
+_VERDICTS = {
+    "same": "no significant change",
+    "regression": "WORSE",
+    "improvement": "better",
+    "not-enough-data": "not enough data",
+}
+
+
+def report(first: Prepared, second: Prepared) -> tuple[Report, str]:
+    """Run two services in alternating slices and return the report; worse than the first is exit 1.
+
+    Raises:
+        UnavailableError: login or setup fails on one of them.
+    """
+    watch = rails.Watch(first.settings.error_budget, surge=not first.options.through_overload)
+    sides = []
+    for call in (first, second):
+        plan = call.settings.plan
+        values = run_steps(call.source.scenario, call.to, plan.seed, plan.timeout_s)
+        workload = build(call.source.scenario, call.to.authority, call.to.base_path, plan.seed, values)
+        sides.append(compare.Side(call.to.url, plan, workload))
+    with Bar("compare") as bar:
+        done = 0
+
+        def progress(now: Progress) -> str | None:
+            nonlocal done
+            done += 1
+            bar.update(done, f"{now.rate:.0f}/s of {now.asked_rate:.0f}/s")
+            return watch(now)
+
+        comparison, before, after = compare.interleaved(
+            sides[0], sides[1], progress=progress, seed=first.settings.plan.seed
+        )
+    code, sentence = verdict(comparison)
+    body = f"A  {first.to.url}\nB  {second.to.url}\n\n{text(comparison, before, after)}"
+    data = {"comparison": comparison.to_json(), "slo": first.settings.slo}
+    if first.options.html:
+        from senior_backend.load import report_html
+
+        drawn = curves(before, after)
+        page = report_html.Page(
+            title=f"{first.to.url} and {second.to.url}",
+            exit_code=code,
+            sentence=sentence,
+            findings=first.notes,
+            charts=[drawn] if drawn else [],
+            tables=[page_table(comparison)],
+        )
+        write_atomically(first.options.html, report_html.page(page, None, None))
+    steps = []
+    if code == ExitCode.UNDECIDED:
+        longer = advice.command("--duration", "1m", without=("--duration",))
+        steps.append(NextCommand(longer, "More time gives the comparison more blocks."))
+    return Report("load_test", code, sentence, first.notes, data, tuple(steps)), body
+
+
+def verdict(comparison: Comparison) -> tuple[ExitCode, str]:
+    """Return the exit code and the sentence of a comparison."""
+    if not comparison.comparable:
+        return ExitCode.UNDECIDED, comparison.sentence
+    if comparison.regressed:
+        return ExitCode.FAILED, comparison.sentence
+    if all(item.verdict == "not-enough-data" for item in comparison.differences):
+        return ExitCode.UNDECIDED, comparison.sentence
+    return ExitCode.OK, comparison.sentence
+
+
+def text(comparison: Comparison, before: SavedRun, after: SavedRun) -> str:
+    """Return the differences as a table."""
+    if not comparison.comparable:
+        return f"not comparable: {comparison.reason}"
+    header = ["", "before", "after", "change", "99% interval", ""]
+    counts = f"{before.planned:,} requests before, {after.planned:,} after"
+    return table([_row(item) for item in comparison.differences], header) + f"\n{counts}"
+
+
+def page_table(comparison: Comparison) -> tuple[str, str, list[str], list[list[str]]]:
+    """Return the differences for the page."""
+    note = comparison.reason or "A change counts when its interval excludes none and it exceeds the runs' own noise."
+    header = ["", "before", "after", "change", "interval", "verdict"]
+    return "Comparison", note, header, [_row(item) for item in comparison.differences]
+
+
+def _row(item: Difference) -> list[str]:
+    def value(number: float | None) -> str:
+        if number is None:
+            return "-"
+        return f"{number:.2%}" if item.unit == "share" else f"{number:,.2f} ms"
+
+    change = "-" if item.change is None else f"{item.change:+.1%}"
+    interval = "-" if item.low is None or item.high is None else f"{item.low:+.1%} to {item.high:+.1%}"
+    return [item.statistic, value(item.before), value(item.after), change, interval, _VERDICTS[item.verdict]]
+
+
+def curves(before: SavedRun, after: SavedRun) -> Chart | None:
+    """Return both percentile curves in one chart."""
+    return charts.curve_chart([("before", "service", _curve(before)), ("after", "answered", _curve(after))])
+
+
+def _curve(run: SavedRun) -> list[tuple[float, float]]:
+    histogram = run.response
+    if not histogram.total:
+        return []
+    nines = math.log10(max(histogram.total, 2))
+    shares = [1 - 10 ** (-nines * step / CURVE_POINTS) for step in range(CURVE_POINTS + 1)]
+    ranks = [max(0, math.ceil(share * histogram.total - 1e-9) - 1) for share in shares]
+    return [(share, histogram.value_at(rank) / MS) for share, rank in zip(shares, ranks, strict=True)]
