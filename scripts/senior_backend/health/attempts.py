@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 from senior_backend.health.model import Service
 from senior_backend.health.reasons import REASONS
-from senior_backend.health.steps import Answer, Connect, Conversation, Failure, Sleep, StartTls, Step, TlsOptions
+from senior_backend.health.steps import Connect, Conversation, Failure, Sleep, Step, TlsOptions
 
 PAUSE = 0.2
 _CERTIFICATE = frozenset({"tls_expired", "tls_untrusted", "tls_hostname", "tls_not_yet_valid"})
@@ -37,13 +38,14 @@ def attempts(
     """
     while True:
         try:
-            return (yield from _with_certificate(converse(service)))
+            return (yield from converse(service))
         except Failure as failure:
             if failure.reason in _WAIT_AND_REPEAT:
                 yield Sleep(0.05 + 0.05 * jitter())
                 continue
             if failure.reason in _CERTIFICATE and service.tls is not None:
-                raise (yield from _dated(service, failure)) from None
+                yield from _date(service)
+                raise
             if trace.attempts > service.retries or not REASONS[failure.reason].transport:
                 raise
             trace.first_failure = trace.first_failure or failure.reason
@@ -51,37 +53,9 @@ def attempts(
         yield Sleep(PAUSE + PAUSE * jitter())
 
 
-def _with_certificate(conversation: Conversation) -> Conversation:
-    """Add the end date of the certificate that was seen to the facts of the answer."""
-    value = None
-    not_after: float | None = None
-    failure: Failure | None = None
-    while True:
-        try:
-            step = conversation.throw(failure) if failure else conversation.send(value)
-        except StopIteration as stop:
-            answer: Answer = stop.value
-            if not_after is None:
-                return answer
-            facts = {**answer.facts, "not_after": not_after}
-            return Answer(answer.note, facts, answer.headers, answer.body, answer.reason)
-        failure = None
-        try:
-            value = yield step
-        except Failure as raised:
-            failure = raised
-            continue
-        if isinstance(step, Connect | StartTls):
-            certificate = value.certificate if isinstance(step, Connect) else value
-            not_after = certificate.not_after if certificate else not_after
-
-
-def _dated(service: Service, failure: Failure) -> Generator[Step, Any, Failure]:
+def _date(service: Service) -> Generator[Step, Any, None]:
+    """Let the engine see the certificate without verification; nothing is sent."""
     assert service.tls is not None
-    server_name = service.tls.server_name or service.host
-    try:
-        peer = yield Connect(service.host, service.port, tls=TlsOptions(server_name=server_name, insecure=True))
-    except Failure:
-        return failure
-    facts = {"not_after": peer.certificate.not_after} if peer.certificate else {}
-    return Failure(failure.reason, failure.detail, {**failure.facts, **facts})
+    options = TlsOptions(server_name=service.tls.server_name or service.host, insecure=True)
+    with contextlib.suppress(Failure):
+        yield Connect(service.host, service.port, tls=options)

@@ -98,6 +98,8 @@ def _status(value: Any) -> tuple[Level, str] | None:
 def _gather(data: Any, prefix: str, components: dict[str, Level], messages: dict[str, str], depth: int) -> None:
     if not isinstance(data, dict) or depth > _MAX_DEPTH:
         return
+    if not any(isinstance(value, dict | list) for value in data.values()):
+        return
     for container in _CONTAINERS:
         found = data.get(container) or data.get(container.capitalize())
         pairs: list[tuple[str, Any]] = []

@@ -24,6 +24,7 @@ from senior_backend.health.steps import (
     READ_LIMIT,
     Answer,
     Call,
+    Certificate,
     Connect,
     Conversation,
     Exactly,
@@ -93,7 +94,7 @@ class Outcome:
     result: Answer | Failure
     phases: Phases
     address: str | None = None
-    fingerprint: str | None = None
+    certificate: Certificate | None = None
     lag: float = 0.0
     active: int = 1
     same_address: int = 1
@@ -147,7 +148,7 @@ class _Check:
     has_sent: bool = False
     address: str | None = None
     endpoint: tuple[str, int] | None = None
-    fingerprint: str | None = None
+    certificate: Certificate | None = None
     parked: bool = False
     done: bool = False
     epoch: int = 0
@@ -262,6 +263,9 @@ class Engine:
             self._resume(check)
 
     def _timer(self, check: _Check, when: float) -> None:
+        if len(self._timers) > 1000 + 4 * len(self._open):
+            self._timers = [entry for entry in self._timers if not entry[3].done]
+            heapq.heapify(self._timers)
         self._sequence += 1
         heapq.heappush(self._timers, (when, self._sequence, check.epoch, check))
 
@@ -410,7 +414,7 @@ class Engine:
                 result,
                 check.phases,
                 check.address,
-                check.fingerprint,
+                check.certificate,
                 max(lag, self._clock() - self._now),
                 max(check.active, len(self._open) + 1),
                 check.same_address,
@@ -714,7 +718,7 @@ class Engine:
             certificate = tls.certificate(check.sock)
         except ValueError:
             certificate = None
-        check.fingerprint = certificate.fingerprint if certificate else None
+        check.certificate = certificate
         direct = check.target is not None and check.target.tls is not None and check.tls is not None
         self._resume(check, Peer(check.address or "", certificate) if direct else certificate)
 

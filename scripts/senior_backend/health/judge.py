@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from senior_backend.health.assertions import Assertion, Observation
 from senior_backend.health.attempts import Trace
 from senior_backend.health.bodies import BodyHealth, interpret
 from senior_backend.health.engine import Outcome
-from senior_backend.health.model import Result, Service
+from senior_backend.health.model import NO_OPTIONS, Result, Service
 from senior_backend.health.reasons import REASONS, TIMEOUTS, State, next_step
 from senior_backend.health.security import excerpt
 from senior_backend.health.steps import Answer, Failure
@@ -23,64 +24,81 @@ _SELF_INFLICTED_STATUS = frozenset({429, 503})
 _OWN_TROUBLE = frozenset({"checker_fd_limit", "checker_ports", "checker_dns"})
 
 
+class Ruling(NamedTuple):
+    """A state with its reason, before it becomes a result."""
+
+    state: State
+    reason: str | None = None
+    detail: str = ""
+    excerpt: str = ""
+
+
 def judge(service: Service, outcome: Outcome, trace: Trace, now: float) -> Result:
     """Return the state of one service by itself; `now` is Unix time, for certificates.
 
     A failed transport decides before any condition, then what must hold, then what the body says, then what should.
     """
     result = outcome.result
-    not_after = result.facts.get("not_after")
-    days = None if not_after is None else (not_after - now) / 86400
-    base = Result(
+    days = (outcome.certificate.not_after - now) / 86400 if outcome.certificate else None
+    phases = outcome.phases.milliseconds()
+    health = None
+    if isinstance(result, Failure):
+        ruling = Ruling(REASONS[result.reason].state, result.reason, result.detail)
+    else:
+        health = _body_health(service, result)
+        seen = Observation(result.facts, phases, result.headers, result.body, days)
+        ruling = _rule(service, result, seen, health)
+    return Result(
         service,
-        "up",
-        phases=outcome.phases.milliseconds(),
-        facts={key: value for key, value in result.facts.items() if key != "not_after"},
+        ruling.state,
+        ruling.reason,
+        ruling.detail,
+        phases=phases,
+        facts=result.facts,
+        components=health.components if health else NO_OPTIONS,
+        excerpt=ruling.excerpt,
         address=outcome.address,
-        fingerprint=outcome.fingerprint,
+        fingerprint=outcome.certificate.fingerprint if outcome.certificate else None,
         tls_days=None if days is None else round(days, 2),
         attempts=trace.attempts,
+        flaky=trace.attempts > 1 and ruling.state in ("up", "degraded"),
         lag_ms=round(outcome.lag * 1000, 2),
         active=outcome.active,
+        next_step=next_step(ruling.reason, host=service.host, port=service.port) if ruling.reason else "",
     )
-    if isinstance(result, Failure):
-        return _with(base, REASONS[result.reason].state, result.reason, result.detail)
-    judged = _judge_answer(service, result, base, days)
-    if trace.attempts > 1 and judged.state in ("up", "degraded"):
-        return dataclasses.replace(judged, flaky=True)
-    return judged
 
 
-def _judge_answer(service: Service, answer: Answer, base: Result, days: float | None) -> Result:
-    seen = Observation(answer.facts, base.phases, answer.headers, answer.body, days)
-    health = _body_health(service, answer)
-    if health:
-        base = dataclasses.replace(base, components=dict(health.components))
+def _rule(service: Service, answer: Answer, seen: Observation, health: BodyHealth | None) -> Ruling:
     failed = _first_failure(service.expect, seen)
-    status = answer.facts.get("status")
-    http_failed = service.type == "http" and not _names_status(service) and not 200 <= int(status or 0) < 300
-    if failed and failed[0].subject == "status":
-        http_failed = True
-    if http_failed:
+    bad_status = _bad_status(service, answer, failed)
+    if bad_status:
         if health and (health.worst() or health.level != "up"):
-            return _with(base, "down", "component_down", f"HTTP {status}: {health.explain()}")
-        shown = excerpt(answer.body or b"")
-        detail = failed[1] if failed and failed[0].subject == "status" else f"HTTP {status}"
-        return dataclasses.replace(_with(base, "down", "http_status", detail), excerpt=shown)
+            return Ruling("down", "component_down", f"HTTP {answer.facts.get('status')}: {health.explain()}")
+        return Ruling("down", "http_status", bad_status, excerpt(answer.body or b""))
     if failed:
         shown = excerpt(answer.body or b"") if failed[0].subject in ("json", "contains", "matches") else ""
-        return dataclasses.replace(_with(base, "down", "assertion", failed[1]), excerpt=shown)
+        return Ruling("down", "assertion", failed[1], shown)
     if health and health.level == "down":
-        return _with(base, "down", "component_down", health.explain())
+        return Ruling("down", "component_down", health.explain())
     if answer.reason:
-        return _with(base, REASONS[answer.reason].state, answer.reason, answer.note)
+        return Ruling(REASONS[answer.reason].state, answer.reason, answer.note)
     if health and (health.level == "degraded" or health.worst()):
-        return _with(base, "degraded", "component_degraded", health.explain())
+        return Ruling("degraded", "component_degraded", health.explain())
     weak = _first_failure(service.degraded, seen)
     if weak:
         reason = "slow" if weak[0].limits_time else "tls_expiring" if weak[0].subject == "tls_days" else "threshold"
-        return _with(base, "degraded", reason, weak[1])
-    return dataclasses.replace(base, detail=answer.note)
+        return Ruling("degraded", reason, weak[1])
+    return Ruling("up", None, answer.note)
+
+
+def _bad_status(service: Service, answer: Answer, failed: tuple[Assertion, str] | None) -> str:
+    """Return what is wrong with an HTTP status, by `expect` or, where that says nothing, outside of 200 to 299."""
+    if failed and failed[0].subject == "status" and service.type == "http":
+        return failed[1]
+    status = int(answer.facts.get("status") or 0)
+    if service.type == "http" and not _names_status(service) and not 200 <= status < 300:
+        return f"HTTP {status}"
+    return ""
 
 
 def _body_health(service: Service, answer: Answer) -> BodyHealth | None:
@@ -95,6 +113,8 @@ def _names_status(service: Service) -> bool:
 
 def _first_failure(rules: Iterable[Assertion], seen: Observation) -> tuple[Assertion, str] | None:
     """Return the first rule that fails; the status first, since the others follow from it, and times last."""
+    if not rules:
+        return None
     for rule in sorted(rules, key=lambda rule: (rule.subject != "status", rule.limits_time)):
         message = rule.failure(seen)
         if message:

@@ -78,7 +78,7 @@ def report_on(
         verdict.exit_code,
         verdict.summary,
         (*extra, *session.warnings, *findings(verdict)),
-        _data.of_verdict(verdict),
+        _data.of_verdict(verdict, None if options.output else _data.SHOWN),
         next_commands(verdict, session.path),
     )
     for name, path in targets:
@@ -125,7 +125,12 @@ def write_format(name: str, path: Path, report: Report, verdict: Verdict) -> Non
     from senior_backend.console.files import write_atomically
     from senior_backend.health.outputs import load
 
-    text: str = json.dumps(report.to_json(), indent=2) if name == "json" else load(name).render(verdict)
+    if name == "json":
+        from senior_backend.health.outputs._data import of_verdict
+
+        text = json.dumps(replace(report, data=of_verdict(verdict)).to_json(), indent=2, ensure_ascii=False)
+    else:
+        text = load(name).render(verdict)
     write_atomically(path, text if text.endswith("\n") else text + "\n")
 
 

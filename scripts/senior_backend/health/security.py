@@ -119,15 +119,15 @@ class Redactor:
             if len(secret) >= 6:
                 forms.update(_base64_cores(secret.encode()))
         self._pattern = re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))
-        self._active = bool(forms)
+        self.active = bool(forms)
 
     def text(self, value: str) -> str:
         """Return `value` with every secret masked."""
-        return self._pattern.sub(MASK, value) if self._active else value
+        return self._pattern.sub(MASK, value) if self.active else value
 
     def tree(self, value: Any) -> Any:
         """Return a copy of plain data (mappings, sequences, scalars) with every text masked."""
-        if not self._active:
+        if not self.active:
             return value
         if isinstance(value, str):
             return self.text(value)

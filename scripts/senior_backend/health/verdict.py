@@ -161,15 +161,15 @@ def _any_failing(verdict: Verdict, cause: SharedCause) -> bool:
 
 
 def _clean(result: Result, redactor: Redactor) -> Result:
-    service = dataclasses.replace(
-        result.service,
-        target=redactor.text(result.service.target),
-        description=redactor.text(result.service.description),
-    )
+    service = result.service
+    target, detail = redactor.text(service.target), _one_line(redactor.text(result.detail))
+    if not redactor.active and detail == result.detail:
+        return result
+    service = dataclasses.replace(service, target=target, description=redactor.text(service.description))
     return dataclasses.replace(
         result,
         service=service,
-        detail=_one_line(redactor.text(result.detail)),
+        detail=detail,
         excerpt=redactor.text(result.excerpt),
         facts=redactor.tree(result.facts),
         components=redactor.tree(result.components),
@@ -178,5 +178,7 @@ def _clean(result: Result, redactor: Redactor) -> Result:
 
 
 def _one_line(text: str) -> str:
+    if text.isprintable() and len(text) <= 300:
+        return text
     shown = "".join(char if char.isprintable() else " " for char in text)
     return shown if len(shown) <= 300 else shown[:299] + "…"

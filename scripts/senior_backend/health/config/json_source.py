@@ -57,9 +57,9 @@ class _Parser:
         place = self.place(at)
         char = self._text[at : at + 1]
         if char == "{":
-            return self._map(at + 1, Node(*place, kind="map"), depth)
+            return self._map(at + 1, Node(*place, kind="map", entries=[]), depth)
         if char == "[":
-            return self._list(at + 1, Node(*place, kind="list"), depth)
+            return self._list(at + 1, Node(*place, kind="list", items=[]), depth)
         if char == '"':
             text, at = self._string(at)
             return Node(*place, value=text), at

@@ -23,8 +23,8 @@ class Node:
     kind: Literal["scalar", "list", "map"] = "scalar"
     value: str | int | float | bool | None = None
     plain: bool = False
-    items: list[Node] = field(default_factory=list)
-    entries: list[tuple[Node, Node]] = field(default_factory=list)
+    items: list[Node] = field(default_factory=lambda: _NO_ITEMS)
+    entries: list[tuple[Node, Node]] = field(default_factory=lambda: _NO_ENTRIES)
 
     def get(self, key: str) -> Node | None:
         """Return the value of `key` in a map."""
@@ -57,6 +57,11 @@ class Problem:
     message: str
     fix: str | None = None
     severity: Literal["error", "warning"] = "error"
+
+
+# A large file has a hundred thousand scalars: they share these, and whoever makes a list or a map gives it its own.
+_NO_ITEMS: list[Node] = []
+_NO_ENTRIES: list[tuple[Node, Node]] = []
 
 
 class Unreadable(Exception):  # noqa: N818 - carries the one problem that stops the reading

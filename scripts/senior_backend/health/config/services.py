@@ -53,6 +53,7 @@ COMMON: tuple[Field, ...] = (
     Field("tls", _MAP, "false, true, or: ca, cert, key, server_name, insecure."),
     Field("auth", _MAP, "user and password, or bearer."),
 )
+_READ_HERE = {field.name: field for field in COMMON if field.name not in ("name", "type", "url")}
 DEFAULTS = ("timeout", "interval", "retries", "critical", "tags", "tls", "degraded", "headers")
 _TLS_KEYS = ("ca", "cert", "key", "server_name", "insecure")
 _AUTH_KEYS = ("user", "password", "bearer")
@@ -76,7 +77,7 @@ class ServiceReader:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._defaults: dict[str, tuple[Node, Node]] = {}
-        self._allowed_keys: dict[str, tuple[str, ...]] = {}
+        self._allowed_keys: dict[str, dict[str, None]] = {}
         self._tls_files: dict[str, bool] = {}
 
     def read(self, root: Node) -> tuple[tuple[Service, ...], tuple[str, ...]]:
@@ -158,10 +159,10 @@ class ServiceReader:
         if name is None:
             return None
         values: dict[str, Any] = {}
-        for field in COMMON:
-            pair = found.get(field.name) or (self._defaults.get(field.name) if field.name in DEFAULTS else None)
-            if pair and field.name not in ("name", "type", "url"):
-                values[field.name] = field.kind.read(reader, pair[1])
+        for word, pair in {**self._defaults, **found}.items():
+            field = _READ_HERE.get(word)
+            if field:
+                values[word] = field.kind.read(reader, pair[1])
         options = self._options(probe, found, parts, body)
         tls, tls_options = self._tls(values.get("tls"), starts_tls)
         host, port = self._address(probe, values, parts, options, body, tls=tls is not None)
@@ -244,7 +245,7 @@ class ServiceReader:
         probe: Probe | None = None
         starts_tls = False
         if parts is not None:
-            scheme = re.split(r"[+]", parts.scheme)[0]
+            scheme = parts.scheme.partition("+")[0]
             pair = by_scheme().get(scheme)
             if pair is None and type_node is None:
                 near = did_you_mean(scheme, by_scheme())
@@ -282,7 +283,7 @@ class ServiceReader:
         reader = self._reader
         options: dict[str, Any] = {}
         if parts is not None:
-            if probe.from_url and re.split(r"[+]", parts.scheme)[0] in probe.schemes:
+            if probe.from_url and parts.scheme.partition("+")[0] in probe.schemes:
                 options.update(probe.from_url(parts))
             known = {field.name for field in probe.fields}
             for name, raw in (("user", parts.username), ("password", parts.password)):
@@ -384,10 +385,10 @@ class ServiceReader:
     def _assertions(self, node: Node | None, facts: Mapping[str, str], of: str) -> tuple[assertions.Assertion, ...]:
         return assertions.read(self._reader, node, facts, of) if node is not None else ()
 
-    def _keys(self, probe: Probe) -> tuple[str, ...]:
+    def _keys(self, probe: Probe) -> dict[str, None]:
         if probe.type not in self._allowed_keys:
             names = [field.name for field in COMMON] + [field.name for field in probe.fields]
-            self._allowed_keys[probe.type] = tuple(dict.fromkeys(names))
+            self._allowed_keys[probe.type] = dict.fromkeys(names)
         return self._allowed_keys[probe.type]
 
     def _every_key(self) -> tuple[str, ...]:

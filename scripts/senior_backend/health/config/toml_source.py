@@ -79,7 +79,7 @@ class _Builder:
         if self._count > MAX_NODES:
             raise Unreadable(*place, "too-large", f"more than {MAX_NODES:,} values", "Split the file.")
         if isinstance(value, dict):
-            node = Node(*place, kind="map")
+            node = Node(*place, kind="map", entries=[])
             for key, item in value.items():
                 child = self.node(item, (*path, key), place)
                 node.entries.append((Node(child.line, child.column, value=key), child))

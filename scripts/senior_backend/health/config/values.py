@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,7 +144,7 @@ class Reader:
             self.problem(node, "type", f"expected {what}, found {node.describe()}")
         return []
 
-    def known_keys(self, node: Node, allowed: Sequence[str], of: str) -> dict[str, tuple[Node, Node]]:
+    def known_keys(self, node: Node, allowed: Collection[str], of: str) -> dict[str, tuple[Node, Node]]:
         """Return the entries of a mapping by key; unknown keys are problems with the nearest known one."""
         found: dict[str, tuple[Node, Node]] = {}
         for key, value in node.entries:

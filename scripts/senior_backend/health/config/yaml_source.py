@@ -65,7 +65,7 @@ class _Builder:
             self._tag(event)
             if len(self._stack) >= MAX_DEPTH:
                 raise self._stop(event, "too-deep", f"nested deeper than {MAX_DEPTH} levels", "Flatten the file.")
-            node = Node(*_place(event), kind="map" if name.startswith("M") else "list")
+            node = Node(*_place(event), kind="map" if name.startswith("M") else "list", items=[], entries=[])
             self._stack.append((node, event.anchor, None))
             self._starts.append(self._count)
         elif name in ("MappingEndEvent", "SequenceEndEvent"):

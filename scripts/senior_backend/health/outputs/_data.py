@@ -8,9 +8,17 @@ from typing import Any
 from senior_backend.health.model import Result
 from senior_backend.health.verdict import Verdict
 
+SHOWN = 200
+"""Services on standard output; `--output FILE` and `--write json=FILE` hold all of them."""
 
-def of_verdict(verdict: Verdict) -> dict[str, Any]:
-    """Return the part of the envelope that belongs to this tool."""
+
+def of_verdict(verdict: Verdict, shown: int | None = None) -> dict[str, Any]:
+    """Return the part of the envelope that belongs to this tool.
+
+    Where there are more services than `shown`, the worst come first, and `services_omitted` counts the rest.
+    """
+    whole = shown is None or len(verdict.results) <= shown
+    results = list(verdict.results) if whole else verdict.worst_first()[:shown]
     return {
         "checked_at": timestamp(verdict.started_at),
         "services_file": verdict.path,
@@ -25,7 +33,8 @@ def of_verdict(verdict: Verdict) -> dict[str, Any]:
             for cause in verdict.shared
         ],
         "checker": {"lag_p99_ms": round(verdict.lag_p99 * 1000, 2), "second_looks": verdict.second_looks},
-        "services": [of_result(result) for result in verdict.results],
+        "services": [of_result(result) for result in results],
+        "services_omitted": len(verdict.results) - len(results),
     }
 
 
