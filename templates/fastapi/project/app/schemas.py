@@ -39,7 +39,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _CONTROL = re.compile(r"[\u0000-\u001f\u007f]")
 _LINE, _LINES = re.compile(LINE[1:-1]), re.compile(LINES[1:-1])
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,18})")
-JSON_DEPTH, JSON_ITEMS, JSON_KEY, JSON_TEXT, JSON_NUMBER = 3, 100, 100, 10_000, 1e15
+JSON_DEPTH, JSON_ITEMS, JSON_KEY, JSON_TEXT = 3, 100, 100, 10_000
 
 T = TypeVar("T")
 Day, Moment = date, datetime
@@ -110,6 +110,10 @@ def _as_int(value: object) -> object:
     return int(value) if isinstance(value, str) and _WHOLE.fullmatch(value) else value
 
 
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _time_text(value: object) -> object:
     if isinstance(value, str) and not _RFC3339.fullmatch(value):
         raise ValueError("must be a date-time of RFC 3339")
@@ -160,17 +164,17 @@ Line = Annotated[str, Field(pattern=LINE)]
 Lines = Annotated[str, Field(pattern=LINES)]
 Email = Annotated[str, Field(min_length=6, max_length=254, pattern=EMAIL), AfterValidator(str.lower)]
 Url = Annotated[str, Field(max_length=2048, pattern=URL)]
-Int = Annotated[StrictInt, Field(ge=INT_MIN, le=INT_MAX)]
-BigInt = Annotated[StrictInt, Field(ge=-SAFE_INTEGER, le=SAFE_INTEGER)]
-Float = Annotated[
-    StrictFloat | Annotated[StrictInt, Field(ge=-SAFE_INTEGER, le=SAFE_INTEGER)],
-    Field(ge=-1e300, le=1e300, allow_inf_nan=False),
-]
+WHOLE = BeforeValidator(_whole)
+"""Stands last in the type of an integer: JSON Schema takes 2.0 for one."""
+Int = Annotated[StrictInt, Field(ge=INT_MIN, le=INT_MAX), WHOLE]
+BigInt = Annotated[StrictInt, Field(ge=-SAFE_INTEGER, le=SAFE_INTEGER), WHOLE]
+Float = Annotated[StrictFloat, Field(ge=-1e300, le=1e300, allow_inf_nan=False)]
 Time = Annotated[AwareDatetime, BeforeValidator(_time_text), AfterValidator(_utc)]
 Date = Annotated[date, BeforeValidator(_date_text)]
 Id = Annotated[UUID, BeforeValidator(_uuid_text)]
 QueryBool = Annotated[StrictBool, BeforeValidator(_as_bool)]
-QueryInt = Annotated[StrictInt, BeforeValidator(_as_int)]
+FROM_TEXT = BeforeValidator(_as_int)
+"""Stands last in the type of an integer that travels in a query string."""
 
 
 @dataclass(frozen=True)
@@ -213,8 +217,7 @@ def _json_schema(depth: int) -> dict[str, Any]:
     kinds: list[dict[str, Any]] = [
         {"type": "null"},
         {"type": "boolean"},
-        {"type": "integer", "minimum": -SAFE_INTEGER, "maximum": SAFE_INTEGER},
-        {"type": "number", "minimum": -JSON_NUMBER, "maximum": JSON_NUMBER},
+        {"type": "number", "minimum": -SAFE_INTEGER, "maximum": SAFE_INTEGER},
         {"type": "string", "maxLength": JSON_TEXT, "pattern": LINES},
     ]
     if depth:
@@ -230,10 +233,8 @@ def _json_schema(depth: int) -> dict[str, Any]:
 def _check_json(value: Any, depth: int = JSON_DEPTH) -> Any:
     if isinstance(value, str):
         _check_text(value, _LINES, JSON_TEXT)
-    elif isinstance(value, int) and abs(value) > SAFE_INTEGER:
-        raise ValueError("integers must be within 2^53")
-    elif isinstance(value, float) and not (math.isfinite(value) and abs(value) <= JSON_NUMBER):
-        raise ValueError(f"numbers must be within {JSON_NUMBER:g}")
+    elif isinstance(value, int | float) and not (math.isfinite(value) and abs(value) <= SAFE_INTEGER):
+        raise ValueError("numbers must be within 2^53")
     elif isinstance(value, list | dict):
         if not depth:
             raise ValueError(f"may be {JSON_DEPTH} levels deep")
@@ -275,7 +276,7 @@ class PageQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", alias_generator=camel_case, protected_namespaces=())
 
-    limit: Annotated[QueryInt, Field(ge=1, le=100)] = 20
+    limit: Annotated[StrictInt, Field(ge=1, le=100), FROM_TEXT] = 20
     cursor: Annotated[str, Field(min_length=1, max_length=MAX_LENGTH)] | None = None
     total: QueryBool = False
     sort: str = "-createdAt"

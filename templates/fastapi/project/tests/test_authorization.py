@@ -21,9 +21,9 @@ def test_rows_of_others_are_not_there(name: str, people: People) -> None:
     url = f"{sample.resource.path}/{made['id']}"
     for operation, method in CALLS.items():
         if operation in sample.operations - {"list", "create"}:
-            body = {"json": {}} if method == "PATCH" else {}
+            body: dict[str, Any] = {"json": {}} if method == "PATCH" else {}
             headers = {"If-Match": '"1"'} if method in ("PATCH", "DELETE") else {}
-            answer = theirs.request(method, url, headers=headers, **body)  # type: ignore[arg-type]
+            answer = theirs.request(method, url, headers=headers, **body)
             assert answer.status_code == 404, operation
     if "list" in sample.operations:
         assert theirs.get(sample.resource.path).json()["data"] == []
@@ -46,8 +46,8 @@ def test_rows_of_others_cannot_be_referred_to(name: str, people: People) -> None
 def test_roles_are_needed(name: str, operation: str, people: People) -> None:
     sample, nobody = SAMPLES[name], people.new()
     path = sample.resource.path if operation in ("list", "create") else f"{sample.resource.path}/{uuid.uuid4()}"
-    body = {"json": sample.body()} if operation in ("create", "update") else {}
-    answer = nobody.request(CALLS[operation], path, **body)  # type: ignore[arg-type]
+    body: dict[str, Any] = {"json": sample.body()} if operation in ("create", "update") else {}
+    answer = nobody.request(CALLS[operation], path, **body)
     allowed = this.ISSUES_TOKENS and "user" in sample.roles[operation]
     assert answer.status_code != 403 if allowed else answer.status_code == 403
 

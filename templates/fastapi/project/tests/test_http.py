@@ -25,7 +25,7 @@ def is_error(answer: httpx.Response, status: int) -> None:
     assert answer.headers["x-request-id"] in answer.text
 
 
-def test_every_error_has_one_shape(service: Service, people: People) -> None:
+def test_every_error_has_one_shape(people: People) -> None:
     client, path = people.able(NAMES[0], "read"), SAMPLES[NAMES[0]].resource.path
     is_error(client.get("/nope"), 404)
     is_error(client.get("/api/v1/" + "x" * 2000), 404)
@@ -33,7 +33,7 @@ def test_every_error_has_one_shape(service: Service, people: People) -> None:
     is_error(client.request("DELETE", path), 405)
 
 
-def test_allow_names_every_method_of_a_path(service: Service, people: People) -> None:
+def test_allow_names_every_method_of_a_path(service: Service) -> None:
     paths: dict[str, dict[str, Any]] = service.client().get("/openapi.json").json()["paths"]
     for template, operations in paths.items():
         path = "/".join(str(uuid.uuid4()) if part.startswith("{") else part for part in template.split("/"))
@@ -75,7 +75,7 @@ def test_bodies_that_are_not_json(people: People) -> None:
     is_error(client.post(path, content=json.dumps({"\ud800": 1}), headers=as_json), 422)
 
 
-def test_bodies_that_are_too_large(service: Service, people: People) -> None:
+def test_bodies_that_are_too_large(people: People) -> None:
     name = writable()
     if name is None:
         pytest.skip("nothing can be made")
@@ -102,7 +102,7 @@ def test_control_characters_are_refused_before_the_database(people: People) -> N
                 is_error(answer, 422)
 
 
-def test_host_header_decides_nothing(service: Service, people: People) -> None:
+def test_host_header_decides_nothing(people: People) -> None:
     name = writable()
     if name is None:
         pytest.skip("nothing can be made")
@@ -125,7 +125,7 @@ def test_request_id_is_kept_when_it_is_sane(service: Service) -> None:
     assert client.get("/livez", headers={"X-Request-ID": "a b"}).headers["x-request-id"] != "a b"
 
 
-def test_probes_and_metrics(service: Service, people: People) -> None:
+def test_probes_and_metrics(service: Service) -> None:
     client = service.client()
     assert client.get("/livez").json() == {"status": "ok"}
     assert client.get("/readyz").json() == {"status": "ok"}

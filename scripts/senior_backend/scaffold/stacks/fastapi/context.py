@@ -249,7 +249,7 @@ def _schemas(service: Service, resource: Resource) -> dict[str, Any]:
         types.imports.add("app.schemas", "PageQuery")
         types.imports.add("typing", "Literal")
         sorts = ["createdAt", *(one.wire_name for one in resource.fields if one.sortable and not one.write_only)]
-        found["sort_keys"] = [name for key in sorts for name in (key, f"-{key}")]
+        found["sort_keys"] = tuple(name for key in sorts for name in (key, f"-{key}"))
         found["query_fields"] = [
             Attribute(named(one), types.query(one))
             for one in resource.fields

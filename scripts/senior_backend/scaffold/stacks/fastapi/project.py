@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from senior_backend.scaffold.stacks.contract import RenderedFile
 from senior_backend.scaffold.stacks.fastapi.context import API, resource_context
 from senior_backend.scaffold.stacks.fastapi.rendering import SUFFIX, TEMPLATES, render_template
-from senior_backend.scaffold.stacks.fastapi.samples import sample_context, testable
+from senior_backend.scaffold.stacks.fastapi.samples import reference_operations, sample_context, testable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,8 @@ def render(service: Service) -> list[RenderedFile]:
     values: dict[str, Any] = {"service": service, "resources": resources, "resource": identity, "api": API}
     values["testable"] = testable(service)
     values["uses_uuid"] = any(field.type == "uuid" for resource in service.resources for field in resource.fields)
+    values["reference_operations"] = reference_operations(service)
+    values["has_references"] = bool(values["reference_operations"])
     files = []
     for source in sorted(path for path in (TEMPLATES / PROJECT).rglob("*") if path.is_file() and not _CACHES & {*path.parts}):
         name = source.relative_to(TEMPLATES / PROJECT).as_posix()

@@ -58,6 +58,18 @@ def testable(service: Service) -> list[str]:
     ]
 
 
+def reference_operations(service: Service) -> list[str]:
+    """Return the operations that answer 422 to a body whose schema is right: what it refers to is not there."""
+    found = []
+    for resource in service.resources:
+        bounded = any(one.type == "decimal" and (one.minimum or one.maximum is not None) for one in resource.fields)
+        if bounded or any(one.type == "ref" and one.name != resource.owner for one in resource.fields):
+            ids = context.operation_ids(resource)
+            found += [ids["create"]] if "create" in resource.operations else []
+            found += [ids["replace"], ids["update"]] if "update" in resource.operations else []
+    return found
+
+
 def _shown_default(one: Field) -> Any:
     value = default_value(one)
     return value if isinstance(value, str | int | float | bool | list | dict) else str(value)

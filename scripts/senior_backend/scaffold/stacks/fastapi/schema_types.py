@@ -82,10 +82,11 @@ class SchemaTypes:
     def query(self, one: Field) -> str:
         """Return the type of a filter."""
         if one.type in ("int", "bigint"):
-            self._shared("INT_MAX" if one.type == "int" else "SAFE_INTEGER", "QueryInt")
+            self._shared("FROM_TEXT")
+            self.imports.add("pydantic", "StrictInt")
             low, high = ("INT_MIN", "INT_MAX") if one.type == "int" else ("-SAFE_INTEGER", "SAFE_INTEGER")
             self._shared(low.lstrip("-"), high)
-            return self._annotated("QueryInt", f"ge={low}, le={high}")
+            return self._annotated("StrictInt", f"ge={low}, le={high}", "FROM_TEXT")
         if one.type == "bool":
             self._shared("QueryBool")
             return "QueryBool"
@@ -99,9 +100,8 @@ class SchemaTypes:
 
     def money(self, one: Field) -> MoneyModel:
         """Return the model of a money field."""
-        self._shared("BigInt", "Body")
-        bounds = _bounds(one, "ge", "le", int)
-        amount = self._annotated("BigInt", bounds) if bounds else "BigInt"
+        self._shared("Body")
+        amount = self._integer(one, "BigInt")
         if one.currencies:
             self.imports.add("typing", "Literal")
             currency = f"Literal[{literals.arguments(one.currencies)}]"
@@ -153,11 +153,12 @@ class SchemaTypes:
             self._shared("Url")
             bounds = _bounds(one, "min_length", "max_length", int)
             return self._annotated("Url", bounds) if bounds else "Url"
-        if one.type in ("int", "bigint", "float"):
-            name = {"int": "Int", "bigint": "BigInt", "float": "Float"}[one.type]
-            self._shared(name)
-            bounds = _bounds(one, "ge", "le", float if one.type == "float" else int)
-            return self._annotated(name, bounds) if bounds else name
+        if one.type in ("int", "bigint"):
+            return self._integer(one, "Int" if one.type == "int" else "BigInt")
+        if one.type == "float":
+            self._shared("Float")
+            bounds = _bounds(one, "ge", "le", float)
+            return self._annotated("Float", bounds) if bounds else "Float"
         if one.type == "json":
             name = "JsonOrNull" if one.optional else "Json"
             self._shared(name)
@@ -195,6 +196,17 @@ class SchemaTypes:
         if name in ("Date", "Time"):
             self._shared(name)
         return name
+
+    def _integer(self, one: Field, name: str) -> str:
+        if one.minimum is None and one.maximum is None:
+            self._shared(name)
+            return name
+        low, high = ("INT_MIN", "INT_MAX") if name == "Int" else ("-SAFE_INTEGER", "SAFE_INTEGER")
+        first = low if one.minimum is None else python(int(one.minimum))
+        last = high if one.maximum is None else python(int(one.maximum))
+        self._shared("WHOLE", *({low.lstrip("-")} if one.minimum is None else ()), *({high} if one.maximum is None else ()))
+        self.imports.add("pydantic", "StrictInt")
+        return self._annotated("StrictInt", f"ge={first}, le={last}", "WHOLE")
 
     def _text(self, one: Field) -> str:
         base = "Lines" if one.type == "text" else "Line"
