@@ -127,6 +127,7 @@ def test_fields_are_separated_by_spaces_and_commas() -> None:
         ("a:money(euro)", "--fields:9", "not a currency code"),
         ("id:int", "--fields:1", "reserved"),
         ("class:str", "--fields:1", "keyword of Python"),
+        ("list:json", "--fields:1", "hide Python's type"),
         ("a__b:str", "--fields:1", "not snake_case"),
         ("ünïcode:str", "--fields:1", "not snake_case"),
         ("x" * 41 + ":str", "--fields:1", "has 41 characters"),
@@ -156,7 +157,7 @@ def test_no_text_makes_it_crash(text: str) -> None:
 
 _TEXT = st.text(alphabet=st.characters(blacklist_categories=["Cc", "Cs"]), max_size=12)
 _NAMES = st.from_regex(r"\A[a-z][a-z0-9]{0,6}(_[a-z0-9]{1,4}){0,2}\Z").filter(
-    lambda name: name not in ("id", "version") and not naming.is_python_keyword(name)
+    lambda name: name not in ("id", "version", *naming.SHADOWING) and not naming.is_python_keyword(name)
 )
 _VALUES = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9 _.+/-]{0,9}\Z").map(str.strip).filter(bool)
 

@@ -94,6 +94,44 @@ def test_a_last_line_without_newline_stays_a_line() -> None:
     assert merged.text is None or "bc" not in merged.text
 
 
+def test_two_additions_at_the_end_of_a_module_both_stay() -> None:
+    base = "class A:\n    a: int\n"
+    mine, new = f"{base}\n\n# mine\nEXTRA = 1\n", f"{base}    b: int\n"
+    assert merge(mine, base, new).text is None
+    assert merge(mine, base, new, python=True).text == f"{base}    b: int\n\n\n# mine\nEXTRA = 1\n"
+
+
+def test_what_continues_a_block_stays_in_it() -> None:
+    base = "class A:\n    a: int\n"
+    mine, new = f"{base}    mine: int\n", f"{base}\n\nclass B:\n    b: int\n"
+    assert merge(mine, base, new, python=True).text == f"{base}    mine: int\n\n\nclass B:\n    b: int\n"
+
+
+def test_additions_that_fit_in_no_order_are_a_conflict() -> None:
+    base = "class A:\n    a: int\n"
+    mine = f"{base}    mine: int\n\n\nX = 1\n"
+    assert merge(mine, base, f"{base}    b: int\n\n\nY = 1\n", python=True).text is None
+
+
+def test_a_decorator_stays_on_its_function() -> None:
+    base = "x = 1\n\n\ndef f():\n    pass\n"
+    mine = base.replace("def f", "@cache\ndef f")
+    new = base.replace("def f", "def g():\n    pass\n\n\ndef f")
+    merged = merge(mine, base, new, python=True).text
+    assert merged is None or "@cache\ndef f" in merged
+
+
+@given(versions())
+@settings(max_examples=200, deadline=None)
+def test_python_additions_lose_nothing_either(texts: tuple[str, str, str]) -> None:
+    ours, base, theirs = texts
+    merged = merge(ours, base, theirs, python=True)
+    if merged.text is not None:
+        lines = merged.text.splitlines()
+        assert [x for x in ours.splitlines() if x.startswith("u")] == [x for x in lines if x.startswith("u")]
+        assert [x for x in theirs.splitlines() if x.startswith("t")] == [x for x in lines if x.startswith("t")]
+
+
 def test_a_rejected_change_is_a_patch() -> None:
     patch = rejected("app/x.py", "a\nb\n", "a\nc")
     assert patch.startswith("--- a/app/x.py\n+++ b/app/x.py\n@@ -1,2 +1,2 @@\n")

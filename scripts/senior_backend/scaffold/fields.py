@@ -142,6 +142,13 @@ def _check_name(draft: FieldDraft, resource: str, problems: Problems) -> None:
             where,
             f"Leave it out, or call yours '{resource}_{name}'.",
         )
+    elif name in naming.SHADOWING and draft.type.value != "ref":
+        problems.add(
+            "reserved-name",
+            f"field '{name}' would hide Python's type of that name",
+            where,
+            f"Call it '{better}', for example.",
+        )
     elif naming.is_python_keyword(name) and draft.type.value != "ref":
         problems.add(
             "reserved-name", f"field '{name}' is a keyword of Python", where, f"Call it '{better}', for example."

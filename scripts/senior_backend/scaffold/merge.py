@@ -18,8 +18,11 @@ class Merged:
     conflict_line: int | None = None
 
 
-def merge(ours: str, base: str, theirs: str) -> Merged:
+def merge(ours: str, base: str, theirs: str, *, python: bool = False) -> Merged:
     """Return `ours` with the changes from `base` to `theirs`; changes of both to the same lines are a conflict.
+
+    In Python, lines that both insert at one place (most often at the end of a file) both stay, where indentation
+    says which must come first.
 
     Like diff3 (Khanna, Kunal, Pierce: A Formal Investigation of Diff3, 2007): stable chunks are lines that all
     three share; between two of them, a side that equals the base yields to the other, and equal sides agree.
@@ -37,11 +40,25 @@ def merge(ours: str, base: str, theirs: str) -> Merged:
             result += right
         elif right == middle:
             result += left
+        elif python and not middle and (both := _both(left, right)):
+            result += both
         else:
             return Merged(None, at_mine + 1)
         result += old[old_start : old_start + length]
         at_old, at_mine, at_new = old_start + length, mine_start + length, new_start + length
     return Merged("".join(_ended(result)))
+
+
+def _both(mine: list[str], new: list[str]) -> list[str] | None:
+    """Return two insertions in an order in which neither ends up inside of a block of the other, None without one."""
+    for first, second in ((new, mine), (mine, new)):
+        indents = [len(line) - len(line.lstrip()) for line in first if line.strip()]
+        following = next((len(line) - len(line.lstrip()) for line in second if line.strip()), 0)
+        last = next((line.strip() for line in reversed(first) if line.strip()), "")
+        opens = last.startswith("@") or last.endswith((":", "\\", "(", "[", "{"))
+        if indents and min(indents) >= following and not opens:
+            return [*first, *second]
+    return None
 
 
 def _stable(old: list[str], mine: list[str], new: list[str]) -> Iterator[tuple[int, int, int, int]]:

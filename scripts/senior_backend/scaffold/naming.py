@@ -141,6 +141,8 @@ RESERVED_PLURALS: Final = frozenset(
         "app",
     ]
 )
+SHADOWING: Final = frozenset(["int", "str", "bool", "float", "bytes", "dict", "list", "set", "tuple"])
+"""Types by which generated classes annotate their attributes: an attribute of that name would hide the type."""
 _BETTER: Final = {
     "class": "category",
     "from": "sender",

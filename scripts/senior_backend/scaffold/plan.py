@@ -196,7 +196,11 @@ class _Planner:
         elif base == new and pending is None:
             self._show(file, "kept", disk)
         else:
-            merged = merge.Merged(None, 1) if text is None else merge.merge(text, base, new)
+            merged = (
+                merge.Merged(None, 1)
+                if text is None
+                else merge.merge(text, base, new, python=file.path.endswith(".py"))
+            )
             if merged.text is None or _breaks(file.path, text or "", merged.text):
                 self._conflict(file, base, disk, merged.conflict_line or 1)
             else:

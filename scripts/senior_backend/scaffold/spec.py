@@ -15,7 +15,7 @@ from senior_backend.scaffold.fields import build_field
 from senior_backend.scaffold.model import OPERATIONS, ErrorFormat, Field, ManyToMany, Operation, Resource, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 RESOURCE_LIMIT: Final = 500
 """Resources of one service; generation stays linear, but nobody reviews or runs more in one process."""
@@ -59,7 +59,8 @@ def build_service(
     stack = _choice(draft.stack, "stack", stacks, stacks[0], problems)
     errors = _choice(draft.errors, "errors", ERROR_FORMATS, "problem", problems)
     identity = _identity(draft, problems)
-    built = [_Builder(item, draft, identity, problems, reserved).build() for item in draft.resources]
+    plurals = {item.name.value: _plural(item) for item in draft.resources}
+    built = [_Builder(item, plurals, identity, problems, reserved).build() for item in draft.resources]
     _unique_names(draft, built, problems)
     resources = tuple(resource for resource in built if resource is not None)
     if len(resources) == len(built):
@@ -106,15 +107,14 @@ class _Builder:
     def __init__(
         self,
         draft: ResourceDraft,
-        service: ServiceDraft,
+        plurals: Mapping[str, str],
         identity: str | None,
         problems: Problems,
         reserved: Collection[str],
     ) -> None:
         self.draft = draft
         self.name = draft.name.value
-        self.names = {item.name.value for item in service.resources}
-        self.plurals = {item.name.value: _plural(item) for item in service.resources}
+        self.plurals = plurals
         self.identity = identity
         self.problems = problems
         self.reserved = reserved
@@ -327,10 +327,10 @@ class _Builder:
         links = []
         for draft in self.draft.links:
             target = draft.target.value
-            if target not in self.names:
+            if target not in self.plurals:
                 self.problems.add(
                     "unknown-resource",
-                    f"link to an unknown resource '{target}'{did_you_mean(target, self.names)}",
+                    f"link to an unknown resource '{target}'{did_you_mean(target, self.plurals)}",
                     draft.target.where,
                     "Add the resource, or take the link away.",
                 )

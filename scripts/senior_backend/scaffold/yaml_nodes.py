@@ -107,6 +107,8 @@ def _syntax_error(error: Any, name: str, text: str) -> InputError:
     shown = lines[mark.line] if mark and mark.line < len(lines) else ""
     if "\t" in shown[: len(shown) - len(shown.lstrip())]:
         hint = "YAML is indented with spaces, never with tabs."
+    elif "expected ',' or" in str(problem):
+        hint = "Inside of {…} and […], quote a text that has brackets, braces or commas."
     elif "nesting depth" in str(problem):
         hint = f"Nesting ends at {DEPTH_LIMIT} levels."
     return InputError(f"not valid YAML: {problem}", code="bad-yaml", where=where, hint=hint)

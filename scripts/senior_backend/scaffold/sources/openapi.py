@@ -263,7 +263,7 @@ class _Reader:
             if target is not None and target != item.name:
                 links.append(LinkDraft(target=Located(target, self.where(node)), name=Located(name, self.where(node))))
                 continue
-            if naming.is_python_keyword(name):
+            if naming.is_python_keyword(name) or name in naming.SHADOWING:
                 better = naming.better_field_name(name, item.name)
                 self.lossy(node, f"'{key}' cannot name a field; it becomes '{better}'")
                 name = better

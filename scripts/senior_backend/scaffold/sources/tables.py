@@ -207,7 +207,7 @@ def _field(table: Table, column: Column, names: dict[str, str], taken: set[str],
     if kind == "text" and _looked_up(table, column.name):
         notes.lossy(where, "it is looked up by value, so it becomes str(255)")
         kind, column = "str", replace(column, length=255)
-    if naming.is_python_keyword(name) or name in taken:
+    if naming.is_python_keyword(name) or name in naming.SHADOWING or name in taken:
         better = naming.better_field_name(name, naming.singular(table.name.lower()))
         notes.lossy(where, f"'{name}' cannot name a field; it becomes '{better}'")
         name = better
