@@ -119,3 +119,18 @@ def test_help_lists_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
 def test_did_you_mean_stays_silent_when_nothing_is_near() -> None:
     assert did_you_mean("zzz", ["str", "int"]) == ""
     assert did_you_mean("strng", ["str", "string"]) == " (did you mean 'string'?)"
+
+
+def test_next_commands_work_where_the_user_is(tmp_path: Path) -> None:
+    folder = tmp_path / "my skills" / "scripts"
+    folder.mkdir(parents=True)
+    (folder / f"{TOOL}.py").touch()
+    commands = ("db_migrate.py plan", "cd shop && python3 scripts/load_test.py --rps 5", "curl http://x/load_test.py")
+    report = Report(TOOL, ExitCode.OK, "s", next=tuple(NextCommand(text, "why") for text in commands))
+    shown = [step.command for step in command.runnable(report, str(folder / f"{TOOL}.py")).next]
+    assert shown == [
+        f"python3 '{folder}/db_migrate.py' plan",
+        f"cd shop && python3 '{folder.resolve()}/load_test.py' --rps 5",
+        commands[2],
+    ]
+    assert command.runnable(report, "/usr/bin/pytest") == report

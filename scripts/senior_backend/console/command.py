@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import os
+import re
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -18,6 +19,11 @@ from senior_backend.console.report import Finding, Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+
+DOORS = ("api_scaffold", "db_migrate", "load_test", "health_check")
+DOOR = re.compile(rf"((?:^|(?<=&& )|(?<=; )))(?:python3? )?(?:\S*/)?((?:{'|'.join(DOORS)})\.py)(?= |$)")
+"""The call of a door at the beginning of a command: `python3 scripts/db_migrate.py`, `db_migrate.py`."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -59,6 +65,27 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--output", type=Path, metavar="FILE", help="also write the whole JSON document to FILE")
 
 
+def runnable(report: Report, program: str) -> Report:
+    """Return the report with next commands that work where the user is, who called `program`.
+
+    Tools name each other's doors in short (`db_migrate.py plan`); the doors lie beside `program`. Behind a `cd`
+    the path is absolute.
+    """
+    folder = Path(program).parent
+    if Path(program).stem not in DOORS or not folder.joinpath(f"{report.tool}.py").is_file():
+        return report
+
+    import shlex
+
+    def call(text: str) -> str:
+        place = folder.resolve() if text.startswith("cd ") else folder
+        return DOOR.sub(lambda match: f"{match[1]}python3 {shlex.quote(str(place / match[2]))}", text)
+
+    return dataclasses.replace(
+        report, next=tuple(dataclasses.replace(step, command=call(step.command)) for step in report.next)
+    )
+
+
 def run(
     tool: str,
     parser: argparse.ArgumentParser,
@@ -87,10 +114,13 @@ def run(
         except BrokenPipeError:
             raise
         except Exception as error:
+            import traceback
+
             traceback.print_exc()
             message = f"internal error: {type(error).__name__}: {error}".splitlines()[0]
             finding = Finding("internal-error", "error", message, None, "This is a bug; the traceback says where.")
             report = Report(tool, ExitCode.INTERNAL, message, (finding,))
+        report = runnable(report, sys.argv[0])
         try:
             emit(report, body, as_json=as_json, output=output)
         except ToolError as error:
