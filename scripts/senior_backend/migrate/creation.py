@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from senior_backend.migrate.adapters import Adapter, Unit
-    from senior_backend.migrate.naming import Candidate
+    from senior_backend.migrate.naming import Candidate, Intent
     from senior_backend.migrate.statements import Engine
 
 
@@ -52,6 +53,8 @@ def new(options: argparse.Namespace) -> tuple[Report, str]:
     # Alembic's revisions are Python that runs on SQLite as well as on PostgreSQL.
     written = "postgresql" if adapter and adapter.name == "alembic" and engine == "sqlite" else engine
     parts = write(name, chosen.intent, written, tables, timestamps=not options.no_timestamps)
+    if engine == "sqlite" and chosen.intent.kind == "remove-columns":
+        parts = _rebuilt(options, chosen.intent, parts)
     now = datetime.now(UTC)
     if adapter:
         planned = adapter.module.new(adapter.root, parts, engine, now)
@@ -161,6 +164,34 @@ def _django_app(folder: Path) -> Path | None:
     """Return the app whose migrations folder the call names."""
     named = folder.name == "migrations" and (folder / "__init__.py").is_file()
     return folder.parent if named and any(folder.glob("[0-9]*.py")) else None
+
+
+def _rebuilt(options: argparse.Namespace, intent: Intent, parts: list[Part]) -> list[Part]:
+    """Return the part as a rebuild where SQLite would refuse to drop the columns; needs the live table."""
+    from senior_backend.migrate import sqlite_rebuild
+
+    database = session.connect_to_read(session.address_of(options))
+    if database is None:
+        return parts
+    try:
+        objects = sqlite_rebuild.read_objects(database)
+    finally:
+        database.close()
+    there = any(one.kind == "table" and one.name == intent.table for one in objects)
+    if not there or not any(sqlite_rebuild.needed(objects, intent.table, column) for column in intent.columns):
+        return parts
+    changes = [sqlite_rebuild.Drop(column) for column in intent.columns]
+    down = sqlite_rebuild.restore(objects, intent.table, changes)
+    note = "SQLite does not drop such a column: the table is made anew. The runner copies the database first."
+    return [
+        replace(
+            parts[0],
+            up=sqlite_rebuild.rebuild(objects, intent.table, changes),
+            down=down or (),
+            irreversible=None if down else "the column cannot be empty, and its values are gone",
+            notes=(*parts[0].notes, note),
+        )
+    ]
 
 
 def _choose(candidates: list[Candidate], name: str, choice: str | None) -> Candidate:
