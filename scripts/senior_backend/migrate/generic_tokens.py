@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from senior_backend.migrate.statements import Engine
 
 _COMMON = r"""
-    (?P<space>\s+|/\*M?!\d*|\*/|/\*(?:[^*]|\*(?!/))*\*/|--[^\n]*{hash})
+    (?P<space>\s+|/\*M!999999\\-[^*]*|/\*M?!\d*|\*/|/\*(?:[^*]|\*(?!/))*\*/|--[^\n]*{hash})
   | (?P<string>{strings})
   | (?P<name>{names})
   | (?P<number>0[xX][0-9a-fA-F]+|\d+(?:\.\d*)?(?:[eE][+-]?\d+)?(?![A-Za-z_$])|\.\d+)
