@@ -184,8 +184,8 @@ def test_it_gives_up_after_its_attempts_and_names_who_holds_the_lock(tmp_path: P
 
 @pytest.mark.slow
 def test_killed_while_an_index_is_being_built_it_repairs_and_goes_on(tmp_path: Path, postgresql_url: str) -> None:
-    files = {"1": "CREATE TABLE busy (id int)",
-             "2": "-- migrate:up transaction:false\nCREATE INDEX CONCURRENTLY IF NOT EXISTS slow_one ON busy (id);\n"}  # fmt: skip
+    build = "-- migrate:up transaction:false\nCREATE INDEX CONCURRENTLY IF NOT EXISTS slow_one ON busy (id);\n"
+    files = {"1": "CREATE TABLE busy (id int)", "2": build}
     folder = write_migrations(tmp_path / "migrations", files)
     arguments = ["up", "--database-url", postgresql_url, "-d", str(folder), "--json"]
     assert start(*arguments, "--to", "1", cwd=tmp_path).wait(60) == 0
@@ -304,9 +304,10 @@ def test_a_server_that_restarts_half_way_is_waited_for(
     tmp_path: Path, own_postgresql: tuple[str, Callable[[str], None]]
 ) -> None:
     url, control = own_postgresql
+    steps = "INSERT INTO log VALUES (2);\nSELECT pg_sleep(3);\nINSERT INTO log VALUES (3);"
     files = {
         "1": "CREATE TABLE log (id int PRIMARY KEY);INSERT INTO log VALUES (1)",
-        "2": "-- migrate:up transaction:false\nINSERT INTO log VALUES (2);\nSELECT pg_sleep(3);\nINSERT INTO log VALUES (3);",
+        "2": f"-- migrate:up transaction:false\n{steps}",
         "3": "INSERT INTO log VALUES (4);SELECT pg_sleep(0.1)",
     }
     folder = write_migrations(tmp_path / "migrations", files)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from senior_backend.console.errors import InputError, ToolError, UndecidedError, did_you_mean
+from senior_backend.console.errors import InputError, ToolError, UnavailableError, UndecidedError, did_you_mean
 from senior_backend.console.exit_codes import ExitCode
 from senior_backend.console.files import write_atomically
 from senior_backend.console.report import Finding, NextCommand, Report
@@ -21,9 +21,9 @@ from senior_backend.migrate.writer import Part, write
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from senior_backend.migrate.adapters import Adapter
+    from senior_backend.migrate.adapters import Adapter, Unit
     from senior_backend.migrate.naming import Candidate
     from senior_backend.migrate.statements import Engine
 
@@ -37,17 +37,30 @@ def new(options: argparse.Namespace) -> tuple[Report, str]:
     """
     name = naming.snake(options.name)
     fields = parse_fields(options.fields)
-    adapter = adapters.detect(Path.cwd()) if options.migrations_dir == DEFAULT_FOLDER else None
+    adapter = adapters.detect(Path()) if options.migrations_dir == DEFAULT_FOLDER else None
+    if adapter and adapter.name == "dbmate":
+        # Its format is this tool's own.
+        named = options.engine or options.database_url or os.environ.get(URL_VARIABLE)
+        options.engine = options.engine if named else adapter.module.engine(adapter.root)
+        options.migrations_dir, adapter = adapter.root, None
+    app = _django_app(options.migrations_dir)
     engine, live, notes = _database(options, adapter)
     tables = _catalogue(options, adapter, engine, live)
     candidates = naming.read_name(name, fields, tables)
     chosen = _choose(candidates, name, options.choose)
     naming.check(chosen.intent, tables)
-    parts = write(name, chosen.intent, engine, tables, timestamps=not options.no_timestamps)
+    # Alembic's revisions are Python that runs on SQLite as well as on PostgreSQL.
+    written = "postgresql" if adapter and adapter.name == "alembic" and engine == "sqlite" else engine
+    parts = write(name, chosen.intent, written, tables, timestamps=not options.no_timestamps)
     now = datetime.now(UTC)
-    planned = (
-        adapter.module.new(adapter.root, parts, engine, now) if adapter else _own(options.migrations_dir, parts, now)
-    )
+    if adapter:
+        planned = adapter.module.new(adapter.root, parts, engine, now)
+    elif app is not None:
+        from senior_backend.migrate.adapters.django import in_app
+
+        planned = in_app(app, parts)
+    else:
+        planned = own_files(options.migrations_dir, parts, now)
     if not options.dry_run:
         for path, _ in planned:
             if path.exists() and not (adapter and adapter.module.MAY_EXTEND):
@@ -56,10 +69,12 @@ def new(options: argparse.Namespace) -> tuple[Report, str]:
                 )
         for path, text in planned:
             write_atomically(path, text)
-    return _report(engine, adapter, parts, planned, notes=notes, dry_run=options.dry_run)
+    tool = adapter.name if adapter else "django" if app else "dbmate"
+    return _report(engine, adapter, parts, planned, tool=tool, notes=notes, dry_run=options.dry_run)
 
 
-def _own(folder: Path, parts: list[Part], now: datetime) -> list[tuple[Path, str]]:
+def own_files(folder: Path, parts: Sequence[Part], now: datetime) -> list[tuple[Path, str]]:
+    """Return the paths and texts of `parts` in this tool's own format, behind the versions of the folder."""
     existing = files.versions(folder)
     first = now.strftime("%Y%m%d%H%M%S")
     if existing and existing[-1] >= first and len(existing[-1]) == len(first):
@@ -119,7 +134,7 @@ def _catalogue(
 def _earlier(options: argparse.Namespace, adapter: Adapter | None, engine: Engine) -> Iterable[str]:
     """Yield the statements of earlier migrations; files that cannot be read say nothing here, and `lint` says why."""
     if adapter:
-        for unit in adapter.module.read(adapter.root):
+        for unit in _readable(adapter):
             try:
                 yield from (one.text for one in split(unit.text, unit.engine or engine))
             except InputError:
@@ -133,6 +148,19 @@ def _earlier(options: argparse.Namespace, adapter: Adapter | None, engine: Engin
             yield from (one.text for one in migration.statements("up", engine))
         except InputError:
             continue
+
+
+def _readable(adapter: Adapter) -> Iterable[Unit]:
+    try:
+        yield from adapter.module.read(adapter.root)
+    except UnavailableError:
+        return  # its tool does not run here: then nothing is known of the tables, and the file says so
+
+
+def _django_app(folder: Path) -> Path | None:
+    """Return the app whose migrations folder the call names."""
+    named = folder.name == "migrations" and (folder / "__init__.py").is_file()
+    return folder.parent if named and any(folder.glob("[0-9]*.py")) else None
 
 
 def _choose(candidates: list[Candidate], name: str, choice: str | None) -> Candidate:
@@ -180,6 +208,7 @@ def _report(
     parts: list[Part],
     planned: list[tuple[Path, str]],
     *,
+    tool: str,
     notes: list[Finding],
     dry_run: bool,
 ) -> tuple[Report, str]:
@@ -200,11 +229,10 @@ def _report(
         findings.extend(Finding("note", "info", note, str(planned[0][0])) for part in parts for note in part.notes)
     verb = "would write" if dry_run else "wrote"
     count = f"{len(planned)} files" if len(planned) > 1 else str(planned[0][0])
-    tool = adapter.name if adapter else "dbmate format"
-    summary = f"{verb} {count} ({engine}, {tool})" + (", a draft" if parts[0].draft else "")
+    summary = f"{verb} {count} ({engine}, {tool} format)" + (", a draft" if parts[0].draft else "")
     data = {
         "engine": engine,
-        "format": adapter.name if adapter else "dbmate",
+        "format": tool,
         "draft": parts[0].draft,
         "files": [{"path": str(path), "content": text} for path, text in planned],
     }

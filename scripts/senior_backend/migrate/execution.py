@@ -13,7 +13,6 @@ from senior_backend.console.progress import Progress
 from senior_backend.console.report import Finding, NextCommand, Report
 from senior_backend.migrate import plan, session
 from senior_backend.migrate.databases.opening import open_database
-from senior_backend.migrate.files import load_folder
 from senior_backend.migrate.ledger import State
 from senior_backend.migrate.runner import Outcome, Settings, apply
 
@@ -32,7 +31,7 @@ def up(options: argparse.Namespace) -> tuple[Report, str]:
     Raises:
         ToolError: nothing was run.
     """
-    folder = load_folder(options.migrations_dir)
+    folder = session.folder_of(options)
     held: list[str] = []
 
     def make_plan(state: State, database: Database) -> Plan:
@@ -58,7 +57,7 @@ def down(options: argparse.Namespace) -> tuple[Report, str]:
     Raises:
         ToolError: nothing was run.
     """
-    folder = load_folder(options.migrations_dir)
+    folder = session.folder_of(options)
     goal: list[str] = []  # fixed by the first plan: after a lost connection the rest of it is due, not one file more
 
     def make_plan(state: State, database: Database) -> Plan:

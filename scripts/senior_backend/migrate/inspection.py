@@ -12,7 +12,6 @@ from senior_backend.console.report import Finding, NextCommand, Report
 from senior_backend.migrate import ledger, session
 from senior_backend.migrate.databases.base import DatabaseError
 from senior_backend.migrate.databases.opening import open_database
-from senior_backend.migrate.files import load_folder
 
 if TYPE_CHECKING:
     import argparse
@@ -29,7 +28,7 @@ def verify(options: argparse.Namespace) -> tuple[Report, str]:
         ToolError: nothing could be checked.
     """
     address = session.address_of(options)
-    folder = load_folder(options.migrations_dir)
+    folder = session.folder_of(options)
     database = session.connect_to_read(address)
     if database is None:
         raise UnavailableError(
@@ -81,7 +80,7 @@ def baseline(options: argparse.Namespace) -> tuple[Report, str]:
         InputError: no version is given, or there is none of that name.
         RefusedError: the database is not local and the token is missing, or a file is half-way.
     """
-    folder = load_folder(options.migrations_dir)
+    folder = session.folder_of(options)
     chosen = _chosen(options, folder)
     address = session.address_of(options)
     if address.engine == "sqlite" and (address.path is None or not address.path.exists()):

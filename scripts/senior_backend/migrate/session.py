@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from senior_backend.console.errors import InputError, RefusedError
 from senior_backend.console.report import Finding
 from senior_backend.migrate import ledger, plan
 from senior_backend.migrate.databases.opening import open_database
 from senior_backend.migrate.databases.urls import Address, parse_url
-from senior_backend.migrate.files import Folder, load_folder
+from senior_backend.migrate.files import DEFAULT_FOLDER, Folder, load_folder
 from senior_backend.migrate.options import database_url
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class View:
     folder: Folder
     state: State
     identity: str
+    version: tuple[int, ...] | None = None
 
 
 def address_of(options: argparse.Namespace) -> Address:
@@ -61,6 +64,33 @@ def address_of(options: argparse.Namespace) -> Address:
         InputError: the URL is not understood.
     """
     return parse_url(database_url(options))
+
+
+def folder_of(options: argparse.Namespace) -> Folder:
+    """Return the folder of migrations that the call names.
+
+    Raises:
+        RefusedError: the project has another migration tool; a second runner would only disagree with it.
+        InputError: the folder is missing, empty or holds malformed files.
+    """
+    try:
+        return load_folder(options.migrations_dir)
+    except InputError as error:
+        if options.migrations_dir != DEFAULT_FOLDER or error.code not in ("no-migrations", "bad-migration-file"):
+            raise
+        from senior_backend.migrate import adapters
+
+        adapter = adapters.detect(Path())
+        if adapter is not None and adapter.name == "dbmate":
+            return load_folder(adapter.root)
+        if adapter is None:
+            raise
+        raise RefusedError(
+            f"this project has {adapter.name}, which applies its own migrations",
+            code="other-tool",
+            where=str(adapter.root),
+            hint=f"Apply with: {adapter.module.APPLY}. `new` and `lint` work with its files.",
+        ) from error
 
 
 def connect_to_read(address: Address) -> Database | None:
@@ -82,14 +112,14 @@ def look(options: argparse.Namespace) -> View:
         UnavailableError: the database cannot be reached.
     """
     address = address_of(options)
-    folder = load_folder(options.migrations_dir)
+    folder = folder_of(options)
     database = connect_to_read(address)
     if database is None:
         from senior_backend.migrate.databases.sqlite import identity_of
 
         return View(address, address.engine, folder, ledger.State(), identity_of(address))
     try:
-        return View(address, database.engine, folder, ledger.read(database), database.identity())
+        return View(address, database.engine, folder, ledger.read(database), database.identity(), database.version)
     finally:
         database.close()
 

@@ -43,7 +43,7 @@ class Adapter:
 
 def detect(project: Path) -> Adapter | None:
     """Return the migration tool of a project, None where it has none (or dbmate's, whose format is ours)."""
-    for name in sorted(found.name for found in pkgutil.iter_modules(__path__)):
+    for name in sorted(found.name for found in pkgutil.iter_modules(__path__) if found.name[0] != "_"):
         module = importlib.import_module(f"{__name__}.{name}")
         root = module.detect(project)
         if root is not None:
