@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 _LITERAL = re.compile(r"'(?:[^']|'')*'")
 
 
-def check(operation: ops.AddEnumValue, context: Context) -> Iterator[Hazard]:
-    """Report a new value on a server, or in a place, where it cannot be used."""
+def check(operation: ops.CreateEnum | ops.AddEnumValue, context: Context) -> Iterator[Hazard]:
+    """Report a new value on a server where it cannot be added, and remember it for `finish`."""
+    if isinstance(operation, ops.CreateEnum):
+        context.transaction.notes.setdefault(RULE.id, set()).add(operation.name.name)
+        return
     if context.in_transaction is not True:
         return
     if context.version is not None and context.version < (12,):
@@ -26,10 +29,7 @@ def check(operation: ops.AddEnumValue, context: Context) -> Iterator[Hazard]:
             str(operation.name),
         )
         return
-    if any(
-        isinstance(step, ops.CreateEnum) and step.name.name == operation.name.name
-        for step, _ in context.transaction.operations
-    ):
+    if operation.name.name in context.transaction.notes.get(RULE.id, ()):
         return  # the type is of the same transaction, and so are its values
     context.notes.setdefault(RULE.id, {})[context.position] = f"'{operation.value}'"
 
@@ -62,7 +62,7 @@ RULE = Rule(
     catalogue="B1.34",
     severity="error",
     effect="fails",
-    on=(ops.AddEnumValue,),
+    on=(ops.CreateEnum, ops.AddEnumValue),
     check=check,
     finish=finish,
     bad=(
