@@ -128,7 +128,7 @@ def _run_group(
                 failed = StatementRun(step, direction, transaction, started, clock(), error=_words(problem))
                 return [*runs, replace(failed, released=clock())]
         if wrapped and step is steps[0]:
-            session.query("BEGIN")
+            session.query(server.begin)
             probe.transaction_began()
         probe.begin(transaction=wrapped)
         started = clock()
