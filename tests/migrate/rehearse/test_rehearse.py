@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
 from senior_backend.migrate.cli import main
+from senior_backend.migrate.rehearse import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,16 +153,16 @@ def test_rows_satisfy_what_the_migration_demands_of_them(rehearse: Any) -> None:
 
 
 @pytest.mark.service("postgresql")
-def test_the_named_database_is_not_touched(rehearse: Any, postgresql_server: str) -> None:
-    def databases() -> set[str]:
-        with psycopg.connect(postgresql_server) as connection:
-            rows = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'rehearsal%'").fetchall()
-            tables = connection.execute("SELECT relname FROM pg_class WHERE relname IN ('users', 'teams')").fetchall()
-        return {row[0] for row in [*rows, *tables]}
-
-    before = databases()
-    rehearse("ALTER TABLE users ADD COLUMN note text;", "ALTER TABLE users DROP COLUMN note;", "--no-down")
-    assert not databases() - before
+def test_the_named_database_is_not_touched(
+    rehearse: Any, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scratch, "PREFIX", f"rehearsal_{secrets.token_hex(6)}_")
+    code, _ = rehearse("ALTER TABLE users ADD COLUMN note text;", "", "--no-down", "--scratch-url", postgresql_url)
+    assert code == 0
+    with psycopg.connect(postgresql_url) as connection:
+        left = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", (f"{scratch.PREFIX}%",))
+        assert left.fetchall() == []
+        assert connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (0,)
 
 
 @pytest.mark.service("postgresql")

@@ -95,6 +95,14 @@ def test_a_wait_belongs_to_the_statement_whose_lock_is_in_the_way() -> None:
     assert observe.waits([query], [Blocked(1.0, 7, 8, "users", "")], [first], migration=1, long=9) == ()
 
 
+def test_without_a_lock_table_a_wait_is_told_from_the_time_shared_with_a_transaction() -> None:
+    statement = _run(1, 0.0, 1.0, 1.0)
+    beside, busy = QueryRun(0.1, 1.0, 7, "update", "users"), QueryRun(0.9, 5.0, 7, "update", "users")
+    (wait,) = observe.waits([beside], [], [statement], migration=1, long=9, watched=False)
+    assert wait.statement == 0
+    assert observe.waits([busy], [], [statement], migration=1, long=9, watched=False) == ()
+
+
 def _seen(**cost: object) -> Rehearsal:
     run = _run(1, 0.0, 0.2, 0.2, **cost)
     return Rehearsal("postgresql", "", 1000, ("f.sql",), (run,), filled=(Filled("users", 1000, 0.0),), fixed=(0.0,))

@@ -131,6 +131,10 @@ class Server(Protocol):
     def transactional(self) -> bool:
         """Whether schema changes can be part of a transaction."""
 
+    @property
+    def begin(self) -> str:
+        """The statement that begins a transaction."""
+
     def connect(self, name: str) -> Session:
         """Return a new session."""
 

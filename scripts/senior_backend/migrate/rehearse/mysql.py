@@ -60,6 +60,7 @@ class MysqlServer:
     options: Mapping[str, Any] = field(repr=False)
     placeholder: str = "%s"
     transactional: bool = False
+    begin: str = "BEGIN"
 
     def connect(self, name: str) -> MysqlSession:
         """Return a new session."""

@@ -128,7 +128,7 @@ def _run_group(
                 failed = StatementRun(step, direction, transaction, started, clock(), error=_words(problem))
                 return [*runs, replace(failed, released=clock())]
         if wrapped and step is steps[0]:
-            session.query("BEGIN")
+            session.query(server.begin)
             probe.transaction_began()
         probe.begin(transaction=wrapped)
         started = clock()
@@ -190,9 +190,14 @@ def waits(
 
 
 def _beside(statements: Sequence[StatementRun], query: QueryRun) -> int | None:
-    """Return the longest statement whose transaction was open while a query ran."""
-    beside = [i for i, run in enumerate(statements) if run.started < query.ended and query.started < run.released]
-    return max(beside, key=lambda i: statements[i].seconds, default=None)
+    """Return the statement whose transaction covers most of a query; a query slow for reasons of its own has none."""
+
+    def shared(number: int) -> float:
+        run = statements[number]
+        return min(query.ended, run.released) - max(query.started, run.started)
+
+    longest = max(range(len(statements)), key=shared, default=None)
+    return longest if longest is not None and shared(longest) >= query.seconds / 2 else None
 
 
 def _leads_to(waiter: int, target: int, blockers: dict[int, set[int]]) -> bool:

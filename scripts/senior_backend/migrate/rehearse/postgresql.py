@@ -186,6 +186,7 @@ class PostgresServer:
     engine: str = "postgresql"
     placeholder: str = "%s"
     transactional: bool = True
+    begin: str = "BEGIN"
 
     def connect(self, name: str) -> PostgresSession:
         """Return a new session."""

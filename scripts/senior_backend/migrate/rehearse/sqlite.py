@@ -51,6 +51,8 @@ class SqliteServer:
     engine: str = "sqlite"
     placeholder: str = "?"
     transactional: bool = True
+    begin: str = "BEGIN IMMEDIATE"
+    """A plain BEGIN that reads first is refused at once when it wants to write beside another writer."""
 
     def connect(self, name: str) -> SqliteSession:
         """Return a new session."""
@@ -199,6 +201,7 @@ class Probe:
         self._session = session
         self._roots: dict[str, int] = {}
         self._changes = 0
+        self._schema = 0
 
     def transaction_began(self) -> None:
         """Nothing to forget."""
@@ -208,6 +211,7 @@ class Probe:
         del transaction
         self._roots = self._storage()
         self._changes = self._session.connection.total_changes
+        self._schema = self._version()
 
     def end(self, *, transaction: bool, sampled: dict[str, str] | None = None) -> Cost:
         """Return what happened since `begin`; a writing statement keeps other writers out of every table."""
@@ -216,9 +220,12 @@ class Probe:
         rewritten = tuple(sorted(name for name, root in after.items() if self._roots.get(name, root) != root))
         built = tuple(sorted(name for name in after.keys() - self._roots.keys()))
         written = self._session.connection.total_changes - self._changes
-        wrote = bool(written or rewritten or built or self._roots.keys() - after.keys())
+        wrote = bool(written or self._version() != self._schema)
         locks = tuple((name, "shared") for name in sorted(self._roots.keys() & after.keys())) if wrote else ()
         return Cost(locks, rewritten, built, None, written)
+
+    def _version(self) -> int:
+        return int(self._session.query("PRAGMA schema_version")[0][0])
 
     def _storage(self) -> dict[str, int]:
         return dict(
