@@ -46,7 +46,7 @@ requests:
   - name: create user
     path: /api/v1/users
     json:
-      {id: "{{ id }}", again: "<{{ id }}>", email: "x-{{ uuid() }}@x.org", age: "{{ people.age | int }}", ok: true, no: ~}
+      {id: "{{ id }}", again: "<{{ id }}>", mail: "{{ uuid() }}@x.org", age: "{{ people.age | int }}", ok: true, no: ~}
     check: {status: 201}
   - {name: form, path: /form, form: {a: "{{ people.email }}", b: "x y"}, check: {status: 2xx}}
 stages: [{duration: 3s, rate: 40}, {duration: 2s, rate: 20, to: 60}]

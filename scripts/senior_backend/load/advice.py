@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from senior_backend.load.rails import Watch
 
 SECRET_OPTIONS = ("--header",)
+BUSY_SHARE = 0.7
+"""Of a core: below this, more processes would not have helped the generator."""
 
 
 def command(*more: str, without: tuple[str, ...] = (), flags_without: tuple[str, ...] = ()) -> str:
@@ -53,6 +55,8 @@ def after_run(call: Prepared, judgement: Judgement, watch: Watch) -> list[NextCo
         found.append(
             NextCommand(command("--connections", fix, without=("--connections",)), "The connection cap was the limit.")
         )
+    elif code == ExitCode.UNDECIDED and judgement.validity.limit == "generator" and not _busy(judgement):
+        found.append(NextCommand(command(), "Other work disturbed this machine; repeat it when that is done."))
     elif code == ExitCode.UNDECIDED and judgement.validity.limit == "generator":
         more = command("--processes", str(plan.processes * 2), without=("--processes",))
         found.append(NextCommand(more, "The generator was the limit; more processes use more cores."))
@@ -69,3 +73,7 @@ def after_run(call: Prepared, judgement: Judgement, watch: Watch) -> list[NextCo
     if code in (ExitCode.OK, ExitCode.FAILED) and not options.html and len(found) < 3:
         found.append(NextCommand(command("--html", "load.html"), "See latency over time and the percentile curve."))
     return found[:3]
+
+
+def _busy(judgement: Judgement) -> bool:
+    return judgement.result.generator.cpu_share > BUSY_SHARE

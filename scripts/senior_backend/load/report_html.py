@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from senior_backend.load.statistics import Latency, Summary
 
 REQUEST_ROWS = 100
-TONES = {"error": "bad", "warning": "warn", "info": "good"}
+TONES = {"error": "bad", "warning": "warn", "info": "note"}
 _VERDICTS = {
     ExitCode.OK: ("good", "Holds."),
     ExitCode.FAILED: ("bad", "Does not hold."),
