@@ -310,6 +310,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_few_file_descriptors_queue_requests_and_are_named_as_the_limit() -> None:
     """Each request takes 0.5 s: 300 a second need 150 connections, 64 descriptors carry less than half of that."""
     with server("queue", "--workers", "1000", "--service-ms", "500") as port:

@@ -36,7 +36,7 @@ def arrival_times(stages: Sequence[Stage], arrivals: Arrivals, seed: int) -> Ite
         expected = stage.expected
         while unit < passed + expected:
             offset = start_s + time_at(stage, unit - passed)
-            yield int(offset * NANOSECONDS)
+            yield int(offset * NANOSECONDS + 0.5)
             unit += draw(1.0) if draw else 1.0
         passed += expected
         start_s += stage.seconds

@@ -122,15 +122,13 @@ def _time_objective(shown: str, match: re.Match[str]) -> Objective | str:
     metric, request, unit = match["metric"].lower(), match["request"], match["unit"]
     relation: Relation = match["relation"]  # type: ignore[assignment] # the pattern allows nothing else
     value = float(match["value"])
+    percent = re.fullmatch(r"p(\d{1,2}(?:\.\d{1,4})?)", metric)
+    share = round(float(percent[1]) / 100, 8) if percent else None
+    if share == 0 or (share is None and metric not in ("mean", "max")):
+        return f"unknown metric '{metric}'{did_you_mean(metric, _METRICS)}; known are {', '.join(_METRICS)}"
     if unit not in _TIME_UNITS:
         return f"'{shown}' needs a unit of time (ms, s or us)" + (f", not '{unit}'" if unit else "")
-    limit = value * _TIME_UNITS[unit]
-    if metric in ("mean", "max"):
-        return Objective(shown, metric, relation, limit, request=request)
-    percent = re.fullmatch(r"p(\d{1,2}(?:\.\d{1,4})?)", metric)
-    if percent is None or not 0 < float(percent[1]) < 100:
-        return f"unknown metric '{metric}'{did_you_mean(metric, _METRICS)}; known are {', '.join(_METRICS)}"
-    return Objective(shown, metric, relation, limit, round(float(percent[1]) / 100, 8), request)
+    return Objective(shown, metric, relation, value * _TIME_UNITS[unit], share, request)
 
 
 def judge(objectives: Sequence[Objective], result: RunResult, summary: Summary) -> tuple[Judged, ...]:

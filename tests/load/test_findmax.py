@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import pytest
+
+from senior_backend.load import findmax, slo
+from senior_backend.load.findmax import Cause, FindMaxResult, Options, Point
+from tests.load import harness
+from tests.load.harness import server
+
+
+def point(
+    rate: float, *, sustained: bool, cause: Cause = "throughput", achieved: float = 0.0, p90: float = 5.0
+) -> Point:
+    return Point(
+        rate=rate,
+        seconds=1.0,
+        achieved=achieved or rate,
+        p50_ms=p90 / 2,
+        p90_ms=p90,
+        p99_ms=p90 * 2,
+        error_share=0.0,
+        backlog_growth=0.0,
+        sustained=sustained,
+        cause="none" if sustained else cause,
+        reason="",
+    )
+
+
+def search(
+    capacity: float, options: Options, *, cause: Cause = "throughput", noise: int = 0
+) -> tuple[FindMaxResult, int]:
+    """Search an arithmetic server; every `noise`-th probe fails by chance."""
+    asked = 0
+
+    def probe(rate: float, _: float) -> Point:
+        nonlocal asked
+        asked += 1
+        if noise and asked % noise == 0 and rate <= capacity:
+            return point(rate, sustained=False, cause="stall")
+        answered = min(rate, capacity)
+        return point(
+            rate, sustained=rate <= capacity, cause=cause, achieved=answered, p90=5 / max(0.05, 1 - rate / capacity)
+        )
+
+    return findmax.search(probe, options), asked
+
+
+@pytest.mark.parametrize("capacity", [3.0, 11.0, 100.0, 137.7, 4000.0, 70_000.0])
+@pytest.mark.parametrize("cause", ["throughput", "latency"])
+def test_the_search_ends_within_its_tolerance(capacity: float, cause: Cause) -> None:
+    result, asked = search(capacity, Options(greatest_probes=60), cause=cause)
+    assert result.rate is not None
+    assert capacity / 1.05 <= result.rate <= capacity
+    assert result.cause == cause
+    assert result.decided
+    assert asked < 45
+
+
+def test_single_failures_by_chance_do_not_mislead() -> None:
+    result, _ = search(100.0, Options(greatest_probes=60), noise=4)
+    assert result.rate == pytest.approx(100, rel=0.06)
+
+
+def test_the_greatest_allowed_rate_is_not_passed() -> None:
+    result, _ = search(1e9, Options(greatest_rate=500))
+    assert result.rate == 500
+    assert result.cause == "none"
+    assert not result.decided
+
+
+def test_a_server_that_sustains_nothing() -> None:
+    result, asked = search(0.01, Options())
+    assert result.rate is None
+    assert result.lowest_failed is not None
+    assert asked < 15
+
+
+def test_the_knee_is_below_the_highest_rate() -> None:
+    result, _ = search(1000.0, Options())
+    assert result.knee is not None
+    assert result.rate is not None
+    assert result.knee.rate < 0.75 * result.rate
+
+
+def test_a_generator_that_gives_out_decides_nothing() -> None:
+    result, _ = search(100.0, Options(), cause="generator")
+    assert not result.decided
+
+
+def find(arguments: list[str], objectives: str, *, start: float = 40.0) -> FindMaxResult:
+    with server("queue", *arguments) as port:
+        return findmax.find_max(
+            harness.plan(port, 1, 1, arrivals="constant", connections=200),
+            harness.get(port),
+            slo.parse(objectives),
+            Options(start_rate=start, probe_s=1.0),
+        )
+
+
+@pytest.mark.timing
+@pytest.mark.slow
+def test_the_capacity_of_a_worker_pool() -> None:
+    """Five workers of 25 ms: 200 requests per second, and not one more."""
+    result = find(["--workers", "5", "--service-ms", "25"], "p90<500ms,errors<1%", start=80)
+    assert result.rate == pytest.approx(200, rel=0.05), result.to_json()
+    assert result.cause == "throughput"
+    assert "5 at a time" in result.reason
+
+
+@pytest.mark.timing
+@pytest.mark.slow
+def test_a_limit_of_concurrent_requests() -> None:
+    """Ten at a time of 100 ms each: from 100 requests per second on some are refused."""
+    result = find(["--workers", "1000", "--service-ms", "100", "--fail-above", "11"], "errors<1%", start=60)
+    assert result.rate == pytest.approx(105, rel=0.05), result.to_json()
+    assert result.cause == "concurrency-limit"
+    assert "11" in result.reason
+
+
+@pytest.mark.timing
+@pytest.mark.slow
+def test_a_periodic_stall_breaks_a_latency_objective_at_any_rate() -> None:
+    result = find(
+        ["--workers", "5", "--service-ms", "5", "--stall-at", "0.3", "--stall-for", "0.3", "--stall-every", "1"],
+        "p90<100ms",
+    )
+    assert result.rate is None, result.to_json()
+    assert result.cause == "stall"
+    assert "0.3" in result.reason
+
+
+@pytest.mark.timing
+@pytest.mark.slow
+def test_a_slow_leak_is_named() -> None:
+    """Service time grows by 1 ms each second: whatever breaks at the end, the leak is why."""
+    result = find(["--workers", "2", "--service-ms", "10", "--leak-ms-per-s", "1"], "p90<200ms", start=60)
+    assert result.cause == "leak", result.to_json()
