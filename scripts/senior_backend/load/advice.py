@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from senior_backend.console.exit_codes import ExitCode
 from senior_backend.console.report import NextCommand
 from senior_backend.load.samples import needed
+from senior_backend.load.templates import is_secret_name
 
 if TYPE_CHECKING:
     from senior_backend.load.application import Judgement, Prepared
@@ -20,7 +21,7 @@ BUSY_SHARE = 0.7
 
 
 def command(*more: str, without: tuple[str, ...] = (), flags_without: tuple[str, ...] = ()) -> str:
-    """Return this call with options added or left out; header values are hidden, they may be secrets.
+    """Return this call with options added or left out; values of headers that usually hold secrets are hidden.
 
     `without` names options that have a value, `flags_without` those that have none.
     """
@@ -33,8 +34,12 @@ def command(*more: str, without: tuple[str, ...] = (), flags_without: tuple[str,
             skip = False
         elif name in without:
             skip = "=" not in word
+        elif name in SECRET_OPTIONS and "=" in word:
+            header = word.partition("=")[2]
+            words += [name, f"{header.partition(':')[0]}: ..." if is_secret_name(header.partition(":")[0]) else header]
         elif hide:
-            words.append(f"{word.partition(':')[0]}: ...")
+            name = word.partition(":")[0]
+            words.append(f"{name}: ..." if is_secret_name(name) else word)
             hide = False
         else:
             words.append(word)

@@ -63,7 +63,7 @@ def page(shown: Page, result: RunResult | None, summary: Summary | None) -> str:
     if summary is not None and result is not None:
         service = charts_curve(result)
         drawn += [
-            charts.heat_chart(summary.heat),
+            charts.heat_chart(summary.heat if result.samples.folded else charts.fine_heat(result.samples)),
             charts.curve_chart(
                 [("response time", "answered", summary.curve), ("service time alone", "service", service)]
             ),
