@@ -31,11 +31,15 @@ class Demo:
             return found
 
 
-def running() -> Iterator[Demo]:
-    """Start a demo API for the time of a test."""
+def running(service_s: float = 0.03) -> Iterator[Demo]:
+    """Start a demo API for the time of a test; every answer takes `service_s` seconds."""
     program = Path(__file__).with_name("demo_api.py")
     with subprocess.Popen(
-        [sys.executable, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, str(program)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "DEMO_SERVICE_S": str(service_s)},
     ) as process:
         assert process.stdout is not None
         yield Demo(f"http://127.0.0.1:{int(process.stdout.readline())}", process.pid)

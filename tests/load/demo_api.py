@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from typing import Any
 
-SERVICE_S = 0.03
+SERVICE_S = float(os.environ.get("DEMO_SERVICE_S", "0.03"))
 """The generator may be late by a tenth of this before its measurement counts as not valid."""
 TOKEN = "token-of-the-demo"
 USERS = [{"id": number, "name": f"user {number}"} for number in range(1, 21)]

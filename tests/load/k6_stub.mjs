@@ -29,7 +29,7 @@ globalThis.k6 = {
   },
   exec: { scenario: { get iterationInTest() { return iteration; } }, test: { abort(why) { aborted = why; throw new Error(why); } } },
   SharedArray: class { constructor(name, make) { return make(); } },
-  Rate: class { constructor(name) { this.name = name; } add(value) { samples.push([this.name, Boolean(value)]); } },
+  Rate: class { constructor(name) { this.name = name; } add(value, tags) { samples.push([this.name, Boolean(value), tags.name]); } },
 };
 
 const loaded = await import(script);

@@ -356,3 +356,25 @@ def test_the_door_pins_what_the_lock_pins() -> None:
     for pin in locked:
         assert f'"{pin}"' in DOOR.read_text()
     assert len(DOOR.read_text().splitlines()) <= 40
+
+
+def test_the_next_command_hides_secrets_and_keeps_the_rest(demo: Demo) -> None:
+    headers = ("--header", "Authorization: Bearer s3cret", "--header=X-Api-Key: k3y", "--header", "X-Plain: kept")
+    document = envelope("--endpoint", "/status/429", "--base-url", demo.url, "--rps", "100", *headers, code=5)
+    assert "X-Plain: kept" in document["next"][0]["command"]
+    assert "Authorization: ..." in document["next"][0]["command"]
+    assert "s3cret" not in json.dumps(document)
+    assert "k3y" not in json.dumps(document)
+
+
+def test_a_server_that_cannot_be_watched_is_exit_4_before_the_load(demo: Demo) -> None:
+    before = len(demo.seen())
+    gone = envelope("--endpoint", "/x", "--base-url", demo.url, *QUICK, "--pid", "999999999", code=4)
+    assert "process 999999999 cannot be seen" in gone["summary"]
+    wrong = envelope("--endpoint", "/x", "--base-url", demo.url, "--metrics-url", f"{demo.url}/status/404", code=4)
+    assert "status 404" in wrong["summary"]
+    assert envelope("--endpoint", "/x", "--base-url", demo.url, "--metrics-url", f"{demo.url}/__seen", code=2)[
+        "findings"
+    ]
+    assert envelope("--endpoint", "/x", "--base-url", demo.url, "--metrics-url", "http://8.8.8.8/m", code=5)["findings"]
+    assert not [entry for entry in demo.seen()[before:] if entry["path"] == "/x"]

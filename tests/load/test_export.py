@@ -46,7 +46,7 @@ requests:
   - name: create user
     path: /api/v1/users
     json:
-      {id: "{{ id }}", again: "<{{ id }}>", email: "x-{{ uuid() }}@x.org", age: "{{ people.age | int }}", ok: true, no: ~}
+      {id: "{{ id }}", again: "<{{ id }}>", mail: "{{ uuid() }}@x.org", age: "{{ people.age | int }}", ok: true, no: ~}
     check: {status: 201}
   - {name: form, path: /form, form: {a: "{{ people.email }}", b: "x y"}, check: {status: 2xx}}
 stages: [{duration: 3s, rate: 40}, {duration: 2s, rate: 20, to: 60}]
@@ -131,7 +131,8 @@ def test_the_k6_script_sends_the_same_requests(tmp_path: Path) -> None:
     assert body["age"] in (30, 31)
     assert (body["ok"], body["no"]) == (True, None)
     assert by_name["form"][0]["body"].startswith("a=")
-    assert all(not failed for _, failed in ran["samples"])
+    assert all(not failed for _, failed, _ in ran["samples"])
+    assert {name for _, _, name in ran["samples"]} == set(by_name)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +147,8 @@ def test_the_k6_script_sends_the_same_requests(tmp_path: Path) -> None:
 def test_the_k6_script_catches_what_the_checks_catch(tmp_path: Path, start: str, answer: dict[str, Any]) -> None:
     _, script = export("k6", tmp_path)
     ran = run_k6(script, {**ANSWERS, start: answer})
-    assert any(failed for _, failed in ran["samples"])
+    failing = {name for _, failed, name in ran["samples"] if failed}
+    assert failing == {"create user" if start.startswith("POST") else "get user"}
 
 
 def test_the_k6_script_stops_when_login_fails(tmp_path: Path) -> None:

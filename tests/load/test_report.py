@@ -117,6 +117,8 @@ def test_the_page_shows_every_part() -> None:
         sum(tag == "svg" and "viewbox" in attributes and "aria-label" in attributes for tag, attributes in page.tags)
         == 3
     )
+    columns = {attributes["x"] for tag, attributes in page.tags if tag == "rect"}
+    assert len(columns) > 50  # a stall of a tenth of a second shows in a run of ten
     lines = [attributes for tag, attributes in page.tags if tag == "polyline"]
     assert {"asked", "answered", "failed", "service"} <= {str(line["class"]) for line in lines}
     numbers = re.findall(r"-?\d+\.?\d*", " ".join(str(line["points"]) for line in lines))

@@ -165,6 +165,8 @@ def test_a_near_miss_is_named(tmp_path: Path) -> None:
         ("requests: [{path: '/{{ random_int(5, 1) }}'}]\n", "placeholder"),
         ("requests: [{path: '/{{ open'}]\n", "placeholder"),
         ("requests: [{path: /}]\nfeeds: {a: missing.csv}\n", "no-such-file"),
+        ("requests: [{path: /}]\nslo: p99<fast\n", "slo-syntax"),
+        ("requests: [{path: /}]\nslo: 'p99[other]<1s'\n", "slo-syntax"),
         ("requests: [{path: /, json: .nan}]\n", "ok"),
     ],
 )

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING
 from senior_backend.console.exit_codes import ExitCode
 from senior_backend.console.report import NextCommand
 from senior_backend.load.samples import needed
+from senior_backend.load.templates import is_secret_name
 
 if TYPE_CHECKING:
     from senior_backend.load.application import Judgement, Prepared
     from senior_backend.load.rails import Watch
 
 SECRET_OPTIONS = ("--header",)
+BUSY_SHARE = 0.7
+"""Of a core: below this, more processes would not have helped the generator."""
 
 
 def command(*more: str, without: tuple[str, ...] = (), flags_without: tuple[str, ...] = ()) -> str:
-    """Return this call with options added or left out; header values are hidden, they may be secrets.
+    """Return this call with options added or left out; values of headers that usually hold secrets are hidden.
 
     `without` names options that have a value, `flags_without` those that have none.
     """
@@ -31,8 +34,12 @@ def command(*more: str, without: tuple[str, ...] = (), flags_without: tuple[str,
             skip = False
         elif name in without:
             skip = "=" not in word
+        elif name in SECRET_OPTIONS and "=" in word:
+            header = word.partition("=")[2]
+            words += [name, f"{header.partition(':')[0]}: ..." if is_secret_name(header.partition(":")[0]) else header]
         elif hide:
-            words.append(f"{word.partition(':')[0]}: ...")
+            name = word.partition(":")[0]
+            words.append(f"{name}: ..." if is_secret_name(name) else word)
             hide = False
         else:
             words.append(word)
@@ -53,6 +60,8 @@ def after_run(call: Prepared, judgement: Judgement, watch: Watch) -> list[NextCo
         found.append(
             NextCommand(command("--connections", fix, without=("--connections",)), "The connection cap was the limit.")
         )
+    elif code == ExitCode.UNDECIDED and judgement.validity.limit == "generator" and not _busy(judgement):
+        found.append(NextCommand(command(), "Other work disturbed this machine; repeat it when that is done."))
     elif code == ExitCode.UNDECIDED and judgement.validity.limit == "generator":
         more = command("--processes", str(plan.processes * 2), without=("--processes",))
         found.append(NextCommand(more, "The generator was the limit; more processes use more cores."))
@@ -69,3 +78,7 @@ def after_run(call: Prepared, judgement: Judgement, watch: Watch) -> list[NextCo
     if code in (ExitCode.OK, ExitCode.FAILED) and not options.html and len(found) < 3:
         found.append(NextCommand(command("--html", "load.html"), "See latency over time and the percentile curve."))
     return found[:3]
+
+
+def _busy(judgement: Judgement) -> bool:
+    return judgement.result.generator.cpu_share > BUSY_SHARE

@@ -201,8 +201,8 @@ def _keep(call: Prepared, judgement: Judgement, saved: SavedRun) -> list[Finding
     """Write the run where that is asked for, and return why not."""
     if not call.options.save:
         return []
-    if not judgement.summary.planned or judgement.result.interrupted or judgement.result.stopped:
-        message = "the run is not kept: a baseline must be a whole run"
+    if not judgement.validity.valid or judgement.result.interrupted or judgement.result.stopped:
+        message = "the run is not kept: a baseline must be a whole and valid run"
         return [Finding("not-saved", "warning", message, str(call.options.save))]
     compare.save(saved, call.options.save)
     return []

@@ -245,23 +245,23 @@ def rate_chart(timeline: Sequence[Second]) -> Chart | None:
 
 
 def rate_latency_chart(
-    rows: Sequence[tuple[float, float, float, bool, str]], marks: Sequence[tuple[float, str]]
+    rows: Sequence[tuple[float, float, float, str, str]], marks: Sequence[tuple[float, str]]
 ) -> Chart | None:
-    """Return latency against rate: (rate, p50, p99, held, why), with vertical marks at rates."""
+    """Return latency against rate: (rate, p50, p99, "good", "bad" or "void", why), with vertical marks at rates."""
     if not rows:
         return None
     ordered = sorted(rows)
     steps = nice_steps(max(row[0] for row in ordered), 8)
     y_ticks, low, high = decades(min(row[1] for row in ordered), max(row[2] for row in ordered))
     x, y = linear(0.0, steps[-1], LEFT, WIDTH - RIGHT), logarithmic(low, high, HEIGHT - BOTTOM, TOP)
-    held = [row for row in ordered if row[3]]
+    held = [row for row in ordered if row[3] == "good"]
     dots = [
-        Dot(x(rate), y(p99), "dot-good" if good else "dot-bad", f"{rate:,.0f}/s, p99 {p99:,.1f} ms: {why}")
-        for rate, _, p99, good, why in ordered
+        Dot(x(rate), y(p99), f"dot-{state}", f"{rate:,.0f}/s, p99 {p99:,.1f} ms: {why}")
+        for rate, _, p99, state, why in ordered
     ]
     return Chart(
         "Response time against rate",
-        "Each dot is the p99 of one probe: green where the rate held, red where not; lines join those that held.",
+        "Each dot is the p99 of one probe: green held, red did not, grey was disturbed; lines join those that held.",
         "requests per second",
         "response time",
         tuple((x(step), plain(step)) for step in steps),

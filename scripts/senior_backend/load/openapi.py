@@ -169,7 +169,8 @@ class _Maker:
                 except (AttributeError, TypeError, ValueError, KeyError) as error:
                     self.notes.append(f"{method.upper()} {path} is left out: it is not valid OpenAPI ({error})")
         if withheld:
-            self.notes.append(f"{withheld} operations that write are left out; --allow-writes sends them")
+            what = "operation that writes is" if withheld == 1 else "operations that write are"
+            self.notes.append(f"{withheld} {what} left out; --allow-writes sends them")
 
     def operation(self, path: str, method: str, item: Mapping[str, Any], operation: Mapping[str, Any]) -> None:
         """Add the request of one operation."""

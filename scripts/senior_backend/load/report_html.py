@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from senior_backend.load.statistics import Latency, Summary
 
 REQUEST_ROWS = 100
-TONES = {"error": "bad", "warning": "warn", "info": "good"}
+TONES = {"error": "bad", "warning": "warn", "info": "note"}
 _VERDICTS = {
     ExitCode.OK: ("good", "Holds."),
     ExitCode.FAILED: ("bad", "Does not hold."),
@@ -63,7 +63,7 @@ def page(shown: Page, result: RunResult | None, summary: Summary | None) -> str:
     if summary is not None and result is not None:
         service = charts_curve(result)
         drawn += [
-            charts.heat_chart(summary.heat),
+            charts.heat_chart(summary.heat if result.samples.folded else charts.fine_heat(result.samples)),
             charts.curve_chart(
                 [("response time", "answered", summary.curve), ("service time alone", "service", service)]
             ),

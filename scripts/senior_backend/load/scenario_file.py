@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from senior_backend.console.errors import InputError, ToolError, did_you_mean
-from senior_backend.load import feeds, jsonpath, schema_check, templates
+from senior_backend.load import feeds, jsonpath, schema_check, slo, templates
 from senior_backend.load.document import (
     Mapping,
     Node,
@@ -372,6 +372,13 @@ class _Reader:
         stages = root.get("stages")
         if stages and scenario.stages and not any(stage.rate + stage.end_rate > 0 for stage in scenario.stages):
             self.problems.add("out-of-range", "no stage has a rate above 0", stages.mark, "Give one a rate.")
+        node = root.get("slo")
+        if scenario.slo and node is not None:
+            try:
+                slo.parse(scenario.slo, [request.name for request in scenario.requests])
+            except InputError as error:
+                for finding in error.findings:
+                    self.problems.add(finding.code, finding.message, node.mark, finding.fix)
 
 
 def _items(node: Node | None) -> tuple[Node, ...]:

@@ -115,8 +115,16 @@ def chart(result: FindMaxResult) -> Chart | None:
         marks.append((result.knee.rate, "knee"))
     if result.highest:
         marks.append((result.highest.rate, "highest that held"))
-    rows = [(p.rate, p.p50_ms, p.p99_ms, p.sustained, p.reason) for p in result.points if p.p50_ms and p.p99_ms]
-    return charts.rate_latency_chart([row for row in rows if row[1] and row[2]], marks)
+    rows = [
+        (point.rate, point.p50_ms, point.p99_ms, _state(point), point.reason)
+        for point in result.points
+        if point.p50_ms and point.p99_ms
+    ]
+    return charts.rate_latency_chart(rows, marks)
+
+
+def _state(point: Point) -> str:
+    return "good" if point.sustained else "void" if point.cause in ("generator", "interrupted") else "bad"
 
 
 def _unique(result: FindMaxResult) -> list[Finding]:
