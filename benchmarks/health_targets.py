@@ -9,6 +9,7 @@ import contextlib
 import selectors
 import socket
 import sys
+from typing import cast
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\nConnection: close\r\n\r\n"
 ANSWER = HEAD + b'{"status":"ok"}'
@@ -37,8 +38,7 @@ def main() -> int:
     kept: list[socket.socket] = []
     while True:
         for key, _mask in selector.select():
-            sock = key.fileobj
-            assert isinstance(sock, socket.socket)
+            sock = cast("socket.socket", key.fileobj)
             if key.data == "talk":
                 with contextlib.suppress(OSError):
                     if sock.recv(65536):

@@ -14,7 +14,7 @@ from tests.health.conversations import StalledError, hold, judged, service_of
 PROBES = all_probes()
 EXAMPLES = [(probe, example) for probe in PROBES.values() for example in probe.examples]
 REMOTE = [probe for probe in PROBES.values() if not probe.local]
-MINIMAL = {"dns": {"name": "example.org"}}
+MINIMAL = {"dns": {"query_name": "example.org"}}
 
 
 @pytest.mark.parametrize(("probe", "example"), EXAMPLES, ids=[f"{p.type}: {e.name}" for p, e in EXAMPLES])

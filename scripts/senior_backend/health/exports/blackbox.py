@@ -43,7 +43,7 @@ def _module(service: Service, losses: list[str]) -> tuple[dict[str, Any] | None,
         settings: dict[str, Any] = {"service": service.options.get("service", ""), "tls": service.tls is not None}
         module = {"prober": "grpc", **module, "grpc": settings}
     elif service.type == "dns":
-        query = {"query_name": service.options["name"], "query_type": service.options.get("record", "A")}
+        query = {"query_name": service.options["query_name"], "query_type": service.options.get("record", "A")}
         module = {"prober": "dns", **module, "dns": query}
     elif service.type in _TCP_LIKE:
         module = {"prober": "tcp", **module}

@@ -41,7 +41,7 @@ def _endpoint(service: Service, losses: list[str]) -> dict[str, Any] | None:
     elif service.type == "dns":
         entry["url"] = host
         record = service.options.get("record", "A")
-        entry["dns"] = {"query-name": service.options["name"], "query-type": record}
+        entry["dns"] = {"query-name": service.options["query_name"], "query-type": record}
         conditions.append("[DNS_RCODE] == NOERROR")
     elif service.type in _TCP_LIKE:
         entry["url"] = f"tcp://{host}:{service.port}"

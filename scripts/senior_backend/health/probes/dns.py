@@ -22,7 +22,7 @@ _RESPONSE, _TRUNCATED, _RECURSION_DESIRED = 0x8000, 0x0200, 0x0100
 
 def converse(service: Service) -> Conversation:
     """Ask for one record."""
-    name, record = service.options["name"], service.options.get("record", "A")
+    name, record = service.options["query_name"], service.options.get("record", "A")
     number = service.options.get("id") or secrets.randbelow(65536)
     query = question(number, name, TYPES[record])
     host = service.host or system_server()
@@ -122,20 +122,20 @@ def system_server(path: Path = Path("/etc/resolv.conf")) -> str:
 
 def _from_url(parts: SplitResult) -> Mapping[str, Any]:
     record = parse_qs(parts.query).get("type", ["A"])[-1].upper()
-    return {"name": parts.path.strip("/"), "record": record}
+    return {"query_name": parts.path.strip("/"), "record": record}
 
 
 def _validate(reader: Reader, node: Any, options: dict[str, Any]) -> None:
     if options.get("record", "A") not in TYPES:
         reader.problem(node, "choice", f"unknown record type {options['record']!r}", f"Known: {', '.join(TYPES)}.")
-    name = options.get("name", "")
+    name = options.get("query_name", "")
     try:
         question(0, name, 1)
         fits = bool(name) and len(name) < 254 and all(0 < len(label) < 64 for label in name.rstrip(".").split("."))
     except UnicodeError:
         fits = False
     if not fits:
-        reader.problem(node, "name", f"{name[:60]!r} is not a domain name", "Write name: example.org.")
+        reader.problem(node, "name", f"{name[:60]!r} is not a domain name", "Write query_name: example.org.")
 
 
 def _reply(rcode: int, *answers: bytes) -> bytes:
@@ -144,7 +144,7 @@ def _reply(rcode: int, *answers: bytes) -> bytes:
     return struct.pack("!HHHHHH", 7, 0x8180 | rcode, 1, len(answers), 0, 0) + asked + records
 
 
-_ASKED = {"name": "a", "id": 7}
+_ASKED = {"query_name": "a", "id": 7}
 
 PROBE = Probe(
     type="dns",
@@ -154,7 +154,7 @@ PROBE = Probe(
     port=53,
     host_optional=True,
     fields=(
-        Field("name", TEXT, "The domain name to ask for.", required=True),
+        Field("query_name", TEXT, "The domain name to ask for.", required=True),
         Field("record", one_of(*TYPES), "Record type, default A."),
     ),
     facts={"rcode": "text", "answers": "number", "address": "text"},

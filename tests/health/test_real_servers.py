@@ -1,0 +1,333 @@
+"""Probes against the servers that tests may use, and against ones that are brought into trouble."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent import futures
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests import services
+from tests.health import servers
+from tests.health.checking import check, one
+
+
+def test_postgresql(postgresql_url: str) -> None:
+    results = check(
+        {"name": "query", "url": postgresql_url, "query": "select 40 + 2", "expect": {"value": 42}},
+        {"name": "wrong", "url": postgresql_url, "query": "select 1", "expect": {"value": "> 1"}},
+        {"name": "broken", "url": postgresql_url, "query": "select * from absent"},
+        {"name": "writes", "url": postgresql_url, "query": "create table t ()"},
+        {"name": "lag", "url": postgresql_url, "expect": {"replication_lag": "< 5"}},
+        {"name": "absent", "url": postgresql_url.rsplit("/", 1)[0] + "/no_such_database"},
+    )
+    assert results["query"].state == "up"
+    assert "logged in" in results["query"].detail
+    assert results["wrong"].reason == "assertion"
+    assert results["broken"].reason == "query_failed"
+    assert "read-only" in results["writes"].detail
+    assert results["lag"].state == "up"
+    assert results["absent"].reason == "not_found"
+
+
+def test_postgresql_password_login(postgresql_url: str) -> None:
+    import psycopg
+    from psycopg import sql
+
+    role = "health_" + os.urandom(4).hex()
+    parts = urlsplit(postgresql_url)
+    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'right, pässword'").format(sql.Identifier(role)))
+        try:
+            base = {"type": "postgresql", "host": parts.hostname, "port": parts.port or 5432, "user": role}
+            base["database"] = parts.path[1:]
+            assert one({**base, "password": "right, pässword"}).state == "up"
+        finally:
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
+@pytest.fixture(scope="module")
+def own_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
+    """A PostgreSQL of our own that asks for SCRAM passwords and has few connections; its folder and port."""
+    programs = Path("/usr/lib/postgresql/15/bin")
+    if not (programs / "initdb").exists():
+        services.require("postgresql")
+        pytest.skip("the programs of a PostgreSQL server are not installed")
+    folder = tmp_path_factory.mktemp("postgresql")
+    port = servers.free_port()
+    account: dict[str, Any] = {}
+    if os.getuid() == 0:
+        owner = pwd.getpwnam("postgres")
+        for part in (folder, *folder.parents[:3]):
+            part.chmod(0o755)
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+        account = {"user": owner.pw_uid, "group": owner.pw_gid, "cwd": "/"}
+    data, secret = folder / "data", folder / "secret"
+    secret.write_text("s3cret")
+    secret.chmod(0o644)
+    subprocess.run(
+        [programs / "initdb", "-D", data, "-U", "app", "-A", "scram-sha-256", f"--pwfile={secret}", "--no-sync"],
+        check=True, capture_output=True, **account,
+    )  # fmt: skip
+    settings = ["-c", "max_connections=5", "-c", "superuser_reserved_connections=1", "-c", "max_wal_senders=0"]
+    command = [programs / "postgres", "-D", data, "-p", str(port), "-k", folder, "-h", "127.0.0.1", *settings]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, **account) as process:
+        try:
+            for _ in range(100):
+                if one({"type": "postgresql", "host": "127.0.0.1", "port": port, "retries": 0}).state == "up":
+                    break
+                time.sleep(0.1)
+            yield folder, port
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(20)
+
+
+@pytest.mark.slow
+def test_postgresql_scram_and_too_many_connections(own_postgresql: tuple[Path, int]) -> None:
+    import psycopg
+
+    _, port = own_postgresql
+    base = {"type": "postgresql", "host": "127.0.0.1", "port": port}
+    results = check(
+        {"name": "right", **base, "user": "app", "password": "s3cret", "database": "postgres"},
+        {"name": "wrong", **base, "user": "app", "password": "no", "database": "postgres"},
+        {"name": "none", **base},
+    )
+    assert results["right"].state == "up"
+    assert results["wrong"].reason == "auth_failed"
+    assert "wants a password" in results["none"].detail
+    with contextlib.ExitStack() as held, pytest.raises(psycopg.OperationalError):
+        for _ in range(10):
+            held.enter_context(psycopg.connect(f"host=127.0.0.1 port={port} user=app password=s3cret dbname=postgres"))
+        pytest.fail("the limit was not reached")
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(psycopg.OperationalError):
+            while True:
+                held.enter_context(
+                    psycopg.connect(f"host=127.0.0.1 port={port} user=app password=s3cret dbname=postgres")
+                )
+        full = one({**base, "user": "app", "password": "s3cret", "database": "postgres"})
+    assert (full.state, full.reason) == ("down", "too_many_connections"), full
+
+
+@pytest.mark.slow
+def test_a_query_may_not_outlive_the_timeout(own_postgresql: tuple[Path, int]) -> None:
+    _, port = own_postgresql
+    result = one(
+        {"url": f"postgresql://app:s3cret@127.0.0.1:{port}/postgres", "query": "select pg_sleep(5)", "timeout": "700ms"}
+    )
+    assert result.reason in ("query_failed", "read_timeout")
+    assert (result.phases["total"] or 0) < 1500
+
+
+def test_mariadb(mariadb_url: str) -> None:
+    parts = urlsplit(mariadb_url)
+    base = {"type": "mysql", "host": parts.hostname, "port": parts.port or 3306}
+    results = check(
+        {"name": "query", "url": mariadb_url, "query": "select 6 * 7", "expect": {"value": 42}},
+        {"name": "writes", "url": mariadb_url, "query": "create table t (id int)"},
+        {"name": "unknown user", "type": "mysql", "host": parts.hostname, "port": parts.port or 3306}
+        | {"name": "anybody"},
+        {"name": "wrong", **base, "user": "root_" + os.urandom(3).hex(), "password": "no"},
+        {"name": "absent", "url": mariadb_url.rsplit("/", 1)[0] + "/no_such_database"},
+    )
+    assert results["query"].state == "up"
+    assert results["writes"].reason == "query_failed"
+    assert results["anybody"].state == "up"
+    assert results["wrong"].reason == "auth_failed"
+    assert results["absent"].reason == "not_found"
+
+
+def test_mariadb_counts_no_aborted_connections(mariadb_url: str) -> None:
+    import pymysql
+
+    parts = urlsplit(mariadb_url)
+    connection = pymysql.connect(
+        host=parts.hostname or "", port=parts.port or 3306, user=parts.username or "root", password=parts.password or ""
+    )
+
+    def aborted() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("show global status like 'Aborted_clients'")
+            row = cursor.fetchone()
+        return int(row[1]) if row else 0
+
+    with connection:
+        before = aborted()
+        for _ in range(5):
+            assert one({"url": mariadb_url}).state == "up"
+        assert aborted() == before
+
+
+def test_mysql_native_password(mariadb_url: str) -> None:
+    import pymysql
+
+    parts = urlsplit(mariadb_url)
+    user = "health_" + os.urandom(4).hex()
+    with pymysql.connect(
+        host=parts.hostname or "", port=parts.port or 3306, user=parts.username or "root", password=parts.password or ""
+    ) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute(f"create user '{user}'@'%' identified by 'right'")
+        try:
+            base = {"type": "mysql", "host": parts.hostname, "port": parts.port or 3306, "user": user}
+            assert one({**base, "password": "right"}).state == "up"
+            assert one({**base, "password": "wrong"}).reason == "auth_failed"
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute(f"drop user '{user}'@'%'")
+
+
+def test_redis(redis_url: str) -> None:
+    assert one({"url": redis_url, "expect": {"role": "master", "memory_bytes": "> 0"}}).state == "up"
+    assert one({"url": redis_url, "key": "health:absent-list", "expect": {"length": 0}}).state == "up"
+
+
+@pytest.mark.slow
+def test_redis_that_wants_a_password_is_loading_or_has_lost_its_primary(tmp_path: Path) -> None:
+    program = shutil.which("redis-server")
+    if not program:
+        services.require("redis")
+        pytest.skip("the program redis-server is not installed")
+    port = servers.free_port()
+    command = [program, "--port", str(port), "--save", "", "--dir", str(tmp_path), "--requirepass", "s3cret"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(100):
+                if one({"url": f"redis://127.0.0.1:{port}", "retries": 0}).state == "up":
+                    break
+                time.sleep(0.05)
+            assert "wants a password" in one({"url": f"redis://127.0.0.1:{port}"}).detail
+            assert one({"url": f"redis://:s3cret@127.0.0.1:{port}"}).detail == "PONG"
+            assert one({"url": f"redis://:wrong@127.0.0.1:{port}"}).reason == "auth_failed"
+            replica = ["REPLICAOF", "127.0.0.1", str(servers.free_port())]
+            for words in (["AUTH", "s3cret"], replica, ["CONFIG", "SET", "replica-serve-stale-data", "no"]):
+                _redis(port, ["AUTH", "s3cret"], words)
+            assert one({"url": f"redis://:s3cret@127.0.0.1:{port}"}).reason == "replica_disconnected"
+        finally:
+            process.terminate()
+
+
+def _redis(port: int, *commands: list[str]) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        for words in commands:
+            sock.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w.encode()) for w in words))
+            assert sock.recv(1000).startswith(b"+"), words
+
+
+def test_rabbitmq() -> None:
+    url = services.require("rabbitmq")
+    parts = urlsplit(url)
+    results = check(
+        {"name": "login", "url": url},
+        {"name": "none", "url": f"amqp://{parts.hostname}:{parts.port or 5672}"},
+        {"name": "wrong", "url": f"amqp://guest:wrong@{parts.hostname}:{parts.port or 5672}/"},
+        {"name": "vhost", "url": url.rstrip("/") + "/no-such-vhost"},
+        {"name": "queue", "url": url, "queue": "health-absent"},
+    )
+    assert results["login"].state == "up"
+    assert "RabbitMQ" in results["none"].detail
+    assert results["wrong"].reason == "auth_failed"
+    assert results["vhost"].reason == "not_found"
+    assert results["queue"].reason == "not_found"
+
+
+def test_nats_and_mqtt() -> None:
+    assert "PONG" in one({"url": services.require("nats")}).detail
+    assert one({"url": services.require("mosquitto")}).detail == "ping answered"
+
+
+def test_grpc() -> None:
+    import grpc
+    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    servicer = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    servicer.set("orders", health_pb2.HealthCheckResponse.NOT_SERVING)
+    servicer.set("users", health_pb2.HealthCheckResponse.SERVING)
+    bare = grpc.server(futures.ThreadPoolExecutor(1))
+    port, other = server.add_insecure_port("127.0.0.1:0"), bare.add_insecure_port("127.0.0.1:0")
+    server.start()
+    bare.start()
+    try:
+        results = check(
+            {"name": "whole", "url": f"grpc://127.0.0.1:{port}"},
+            {"name": "users", "url": f"grpc://127.0.0.1:{port}/users"},
+            {"name": "orders", "url": f"grpc://127.0.0.1:{port}/orders"},
+            {"name": "absent", "url": f"grpc://127.0.0.1:{port}/absent"},
+            {"name": "bare", "url": f"grpc://127.0.0.1:{other}"},
+        )
+    finally:
+        server.stop(None)
+        bare.stop(None)
+    assert results["whole"].state == results["users"].state == "up"
+    assert results["orders"].reason == "not_serving"
+    assert (results["absent"].reason, results["bare"].reason) == ("not_found", "unsupported")
+
+
+def test_websocket() -> None:
+    from websockets.sync.server import serve
+
+    def echo(connection: Any) -> None:
+        connection.send("hello")
+        for message in connection:
+            connection.send(message)
+
+    with serve(echo, "127.0.0.1", 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.socket.getsockname()[1]
+        result = one({"url": f"ws://127.0.0.1:{port}/socket"})
+        server.shutdown()
+    assert (result.state, result.detail) == ("up", "ping answered")
+
+
+def test_smtp() -> None:
+    from aiosmtpd.controller import Controller
+    from aiosmtpd.handlers import Sink
+
+    controller = Controller(Sink(), hostname="127.0.0.1", port=servers.free_port())
+    controller.start()
+    try:
+        assert one({"url": f"smtp://127.0.0.1:{controller.port}"}).state == "up"
+        plain = one({"url": f"smtp://127.0.0.1:{controller.port}", "starttls": True})
+        assert plain.reason == "tls_handshake"
+    finally:
+        controller.stop()
+        asyncio.set_event_loop(None)
+
+
+def test_ssh(tmp_path: Path) -> None:
+    program = shutil.which("sshd", path="/usr/sbin:/usr/bin:/usr/local/sbin")
+    if not program or not shutil.which("ssh-keygen"):
+        pytest.skip("no OpenSSH server is installed")
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    port = servers.free_port()
+    config = tmp_path / "sshd_config"
+    config.write_text(f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {key}\nPidFile none\nUsePAM no\n")
+    Path("/run/sshd").mkdir(exist_ok=True)
+    with subprocess.Popen([program, "-D", "-f", config], stderr=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(50):
+                result = one({"url": f"ssh://127.0.0.1:{port}", "retries": 0})
+                if result.state == "up":
+                    break
+                time.sleep(0.05)
+        finally:
+            process.terminate()
+    assert result.detail.startswith("SSH-2.0-OpenSSH")
