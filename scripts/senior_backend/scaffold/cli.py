@@ -93,6 +93,10 @@ def _handle(options: argparse.Namespace) -> tuple[Report, str]:
 
     from senior_backend.console import environment
 
+    if options.name is not None:
+        from senior_backend.scaffold.generate import check_early
+
+        check_early(_call(options))
     environment.ensure("scaffold", ["yaml", "jinja2"])
     if options.from_openapi is not None or options.from_db is not None:
         return _import(options)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from senior_backend.console.errors import InputError, UnavailableError, UndecidedError
 from senior_backend.console.report import Finding
 from senior_backend.scaffold import apply, extend, naming, plan, stack_loader, state, target, yaml_nodes
-from senior_backend.scaffold.drafts import Located, ServiceDraft
+from senior_backend.scaffold.drafts import Located, Problems, ServiceDraft
+from senior_backend.scaffold.fields import build_field
 from senior_backend.scaffold.sources.flags import Flags, read_flags
 from senior_backend.scaffold.spec import SERVICE_NAME, build_service
 from senior_backend.scaffold.spec_file import read_spec
@@ -118,6 +119,22 @@ def prepare(call: Call) -> Prepared:
         spec_text=text,
         findings=(*findings, *made.findings),
     )
+
+
+def check_early(call: Call) -> None:
+    """Check what can be checked of flags and target with the standard library alone, before packages are prepared.
+
+    Raises:
+        ToolError: the flags do not hold, or the target does not allow it.
+    """
+    if call.flags is None:
+        return
+    draft = read_flags(call.flags)
+    problems = Problems()
+    for field in draft.fields or ():
+        build_field(field, draft.name.value, problems)
+    problems.raise_if_any()
+    _target(call)
 
 
 def _target(call: Call) -> Target:
