@@ -1,0 +1,1 @@
+"""The service that generated ones are measured against."""
