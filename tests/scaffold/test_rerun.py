@@ -358,6 +358,15 @@ def test_git_merges_two_branches_that_add_resources(tool: Tool, project: Path) -
     assert len(list((project / "migrations").iterdir())) == 3
 
 
+def test_a_lost_specification_is_not_replaced_by_a_small_one(tool: Tool, project: Path) -> None:
+    (project / "resources.yaml").unlink()
+    before = tree(tool.folder)
+    for arguments in ([], ["--name", "tag"], ["--remove", "user"]):
+        result = tool("--out", "shop", *arguments)
+        assert (result.code, result.codes) == (2, ["no-spec"])
+    assert tree(tool.folder) == before
+
+
 def test_a_damaged_state_is_told(tool: Tool, project: Path) -> None:
     (project / state.MANIFEST).write_text("<<<<<<< ours\n")
     result = tool("--out", "shop")

@@ -69,6 +69,7 @@ def prepare(call: Call) -> Prepared:
                 where=str(place.root / apply.JOURNAL),
                 hint="Run the tool without --check, --diff or --dry-run: it undoes that run first.",
             )
+        target.check_paths(place, apply.journal_paths(place.root))
         count = apply.repair(place.root)
         findings.append(
             Finding(
@@ -110,6 +111,7 @@ def prepare(call: Call) -> Prepared:
         spec_text=text,
         skip=[located.value for located in draft.skip],
     )
+    target.check_paths(place, [change.path for change in made.changes])
     return Prepared(
         target=place,
         service=service,
@@ -170,7 +172,7 @@ def _specification(call: Call, place: Target, previous: state.State, fallback: s
         if there is not None and not call.spec.samefile(there):
             _refuse_lost_edits(there, text, name, previous, fallback)
         name = str(call.spec)
-    elif call.flags is not None:
+    elif call.flags is not None and (there is not None or previous.service is None):
         draft = read_flags(call.flags)
         if there is None:
             empty = ServiceDraft(
