@@ -177,6 +177,18 @@ def test_repair_keeps_what_was_edited_since(root: Path) -> None:
     assert (root / "old.py").read_bytes() == b"mine"
 
 
+def test_a_journal_that_names_other_places_is_refused(tool: Tool) -> None:
+    """A project from somewhere else must not make the tool write outside of it."""
+    assert tool("--name", "user", "--crud").code == 0
+    journal = tool.folder / "user-service" / apply.JOURNAL
+    for path in ("../evil", "/tmp/senior-backend-evil", "a/../../evil"):
+        journal.write_text(json.dumps({"changes": [{"path": path, "old": "ZXZpbA==", "new": None}]}))
+        result = tool("--out", "user-service")
+        assert (result.code, result.codes) == (5, ["path-escapes"])
+        assert not (tool.folder / "evil").exists()
+        assert not Path("/tmp/senior-backend-evil").exists()
+
+
 def test_a_torn_journal_means_that_nothing_was_written(root: Path) -> None:
     (root / apply.JOURNAL).write_text('{"chan')
     assert apply.repair(root) == 0

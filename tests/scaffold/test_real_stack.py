@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from senior_backend.console.environment import SKILL_ROOT
 from tests.scaffold.conftest import Tool, tree
 
 pytestmark = pytest.mark.usefixtures("real_stack")
@@ -144,3 +148,28 @@ def test_generation_is_fast_and_linear() -> None:
     first = (best["100 resources"] - best["1 resources"]) / 99
     second = (best["300 resources"] - best["100 resources"]) / 200
     assert second <= 3 * max(first, 0.002), best
+
+
+@pytest.mark.slow
+def test_the_first_line_of_the_documentation_is_verified(tmp_path: Path) -> None:
+    """The whole program as a new user runs it, up to a service that is linted, compiled and imported."""
+    door = SKILL_ROOT / "scripts/api_scaffold.py"
+    command = [sys.executable, str(door), "--name", "user", "--crud", "--verify", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    report = json.loads(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert report["data"]["verify"]["reached"] == "fast"
+    assert all(step["ok"] for step in report["data"]["verify"]["steps"])
+    table = tmp_path / "user-service/app/resources/users/schemas.py"
+    table.write_text(table.read_text() + "\nimport nowhere_to_be_found\n")
+    broken = subprocess.run(
+        [sys.executable, str(door), "--out", "user-service", "--verify", "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    report = json.loads(broken.stdout)
+    assert broken.returncode == 1
+    assert report["data"]["verify"]["reached"] is None
+    assert "verify-failed" in [finding["code"] for finding in report["findings"]]

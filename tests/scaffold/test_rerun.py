@@ -71,6 +71,40 @@ def test_a_field_is_added_in_its_place(tool: Tool, project: Path) -> None:
     assert tree(tool.folder) == before
 
 
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ("fields: {label: str(9)}", "fields: {label: str(9), size: int=0}"),
+        ("fields: {label: {type: str, length: 9}}", "fields: {label: {type: str, length: 9}, size: int=0}"),
+        ("fields: label:str(9)", "fields: label:str(9) size:int=0"),
+        ("fields: 'label:str(9)'", "fields: 'label:str(9) size:int=0'"),
+        ('fields: "label:str(9)"  # c', 'fields: "label:str(9) size:int=0"  # c'),
+        (
+            "fields:\n        label:\n          type: str  # c\n\n",
+            "fields:\n        label:\n          type: str  # c\n        size: int=0\n\n",
+        ),
+    ],
+)
+def test_a_field_is_added_to_every_style(tool: Tool, fields: str, expected: str) -> None:
+    (tool.folder / "spec.yaml").write_text(f"resources:\n  tag:\n      {fields}\n")
+    assert tool("--spec", "spec.yaml", "--out", "x").code == 0
+    result = tool("--out", "x", "--name", "tag", "--fields", "size:int=0")
+    assert result.code == 0, result.envelope
+    assert (tool.folder / "x/resources.yaml").read_text() == f"resources:\n  tag:\n      {expected}\n"
+
+
+def test_a_style_that_cannot_be_edited_gets_the_lines_to_add(tool: Tool) -> None:
+    (tool.folder / "spec.yaml").write_text("resources: {tag: {fields: {label: str(9)}}}\n")
+    assert tool("--spec", "spec.yaml", "--out", "x").code == 0
+    before = tree(tool.folder)
+    result = tool("--out", "x", "--name", "note", "--fields", "text:text")
+    assert (result.code, result.codes) == (3, ["cannot-edit"])
+    assert (
+        "  note:\n    operations: [list, read]\n    fields:\n      text: text" in result.envelope["findings"][0]["fix"]
+    )
+    assert tree(tool.folder) == before
+
+
 def test_flags_only_add(tool: Tool, project: Path) -> None:
     before = tree(tool.folder)
     for arguments in (
@@ -356,6 +390,15 @@ def test_git_merges_two_branches_that_add_resources(tool: Tool, project: Path) -
     assert result.code == 0, result.envelope
     assert result.data["migrations"] == []
     assert len(list((project / "migrations").iterdir())) == 3
+
+
+def test_a_lost_specification_is_not_replaced_by_a_small_one(tool: Tool, project: Path) -> None:
+    (project / "resources.yaml").unlink()
+    before = tree(tool.folder)
+    for arguments in ([], ["--name", "tag"], ["--remove", "user"]):
+        result = tool("--out", "shop", *arguments)
+        assert (result.code, result.codes) == (2, ["no-spec"])
+    assert tree(tool.folder) == before
 
 
 def test_a_damaged_state_is_told(tool: Tool, project: Path) -> None:

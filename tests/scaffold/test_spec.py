@@ -177,6 +177,11 @@ def test_yaml_surprises_stay_text() -> None:
     assert fields["mode"].default == "0755"
 
 
+def test_a_conflict_of_git_is_named() -> None:
+    (found,) = problems_of("resources:\n<<<<<<< ours\n  a: {}\n=======\n  b: {}\n>>>>>>> theirs\n")
+    assert "conflict of git" in str(found.fix)
+
+
 def test_a_byte_order_mark_is_no_problem() -> None:
     assert yaml_nodes.read_text(b"\xef\xbb\xbfa: 1", "x") == "a: 1"
     assert yaml_nodes.read_text("a: 1".encode("utf-16"), "x") == "a: 1"

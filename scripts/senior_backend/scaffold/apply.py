@@ -89,6 +89,24 @@ def interrupted(root: Path) -> bool:
     return (root / JOURNAL).is_file()
 
 
+def journal_paths(root: Path) -> list[str]:
+    """Return the paths that an interrupted run wrote; whoever made the project may have made them up."""
+    return [entry["path"] for entry in _entries(read(root / JOURNAL) or b"")]
+
+
+def _entries(data: bytes) -> list[dict[str, Any]]:
+    """Return the entries of a journal; one that was killed while it was written has none, and nothing else was."""
+    try:
+        entries = json.loads(data)["changes"]
+        return [
+            {"path": str(entry["path"]), "old": entry["old"], "new": entry["new"]}
+            for entry in entries
+            if entry["old"] is None or base64.b64decode(entry["old"], validate=True) is not None
+        ]
+    except (ValueError, KeyError, TypeError):
+        return []
+
+
 def repair(root: Path) -> int:
     """Undo what a killed run has written, and return how many files that were; what was edited since stays.
 
@@ -100,10 +118,7 @@ def repair(root: Path) -> int:
     try:
         with path.open("rb") as file:
             _lock(file.fileno(), path)
-            try:
-                entries: list[dict[str, Any]] = json.loads(file.read())["changes"]
-            except (ValueError, KeyError):
-                entries = []  # killed while the journal itself was written: nothing else was
+            entries = _entries(file.read())
             undone = 0
             for entry in reversed(entries):
                 place = root / entry["path"]

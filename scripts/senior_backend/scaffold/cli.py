@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from senior_backend.console.command import add_output_options, run, tool_parser
 from senior_backend.console.errors import InputError
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from senior_backend.console.report import Finding, Report
-    from senior_backend.scaffold.generate import Call
+    from senior_backend.scaffold.generate import Call, Prepared
 
 TOOL = "api_scaffold"
 EXAMPLES = """\
@@ -93,6 +93,10 @@ def _handle(options: argparse.Namespace) -> tuple[Report, str]:
 
     from senior_backend.console import environment
 
+    if options.name is not None:
+        from senior_backend.scaffold.generate import check_early
+
+        check_early(_call(options))
     environment.ensure("scaffold", ["yaml", "jinja2"])
     if options.from_openapi is not None or options.from_db is not None:
         return _import(options)
@@ -210,19 +214,20 @@ def _generate(options: argparse.Namespace) -> tuple[Report, str]:
     return report.written(prepared, verification, _notes(options, prepared))
 
 
-def _notes(options: argparse.Namespace, prepared: Any) -> tuple[Finding, ...]:
-    """Say which fields a resource got because none were named; the YAML is in the project for all to see."""
+def _notes(options: argparse.Namespace, prepared: Prepared) -> tuple[Finding, ...]:
+    """Return the resource of the flags as YAML, and whether its fields are the usual ones because none were named."""
     from senior_backend.console.report import Finding
+    from senior_backend.scaffold.naming import snake_case
+    from senior_backend.scaffold.spec_text import resource_lines
 
     if options.name is None:
         return ()
     spec = f"{prepared.target.shown}/resources.yaml"
-    text = "\n" + prepared.spec_text.rstrip()
+    resource = prepared.service.resource(snake_case(options.name))
+    text = "\n" + "\n".join(["resources:", *resource_lines(resource, 2)])
     if options.fields is None and any(item.action == "created" for item in prepared.plan.files):
-        return (
-            Finding("default-fields", "info", f"no --fields: the fields are the usual ones; as YAML ({spec}):{text}"),
-        )
-    return (Finding("as-yaml", "info", f"the same as YAML ({spec}):{text}"),)
+        return (Finding("default-fields", "info", f"no --fields, so the usual ones; as YAML ({spec}):{text}"),)
+    return (Finding("as-yaml", "info", f"as YAML ({spec}):{text}"),)
 
 
 def _import(options: argparse.Namespace) -> tuple[Report, str]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from senior_backend.console.errors import InputError, UnavailableError, UndecidedError
 from senior_backend.console.report import Finding
 from senior_backend.scaffold import apply, extend, naming, plan, stack_loader, state, target, yaml_nodes
-from senior_backend.scaffold.drafts import Located, ServiceDraft
+from senior_backend.scaffold.drafts import Located, Problems, ServiceDraft
+from senior_backend.scaffold.fields import build_field
 from senior_backend.scaffold.sources.flags import Flags, read_flags
 from senior_backend.scaffold.spec import SERVICE_NAME, build_service
 from senior_backend.scaffold.spec_file import read_spec
@@ -68,6 +69,7 @@ def prepare(call: Call) -> Prepared:
                 where=str(place.root / apply.JOURNAL),
                 hint="Run the tool without --check, --diff or --dry-run: it undoes that run first.",
             )
+        target.check_paths(place, apply.journal_paths(place.root))
         count = apply.repair(place.root)
         findings.append(
             Finding(
@@ -109,6 +111,7 @@ def prepare(call: Call) -> Prepared:
         spec_text=text,
         skip=[located.value for located in draft.skip],
     )
+    target.check_paths(place, [change.path for change in made.changes])
     return Prepared(
         target=place,
         service=service,
@@ -118,6 +121,22 @@ def prepare(call: Call) -> Prepared:
         spec_text=text,
         findings=(*findings, *made.findings),
     )
+
+
+def check_early(call: Call) -> None:
+    """Check what can be checked of flags and target with the standard library alone, before packages are prepared.
+
+    Raises:
+        ToolError: the flags do not hold, or the target does not allow it.
+    """
+    if call.flags is None:
+        return
+    draft = read_flags(call.flags)
+    problems = Problems()
+    for field in draft.fields or ():
+        build_field(field, draft.name.value, problems)
+    problems.raise_if_any()
+    _target(call)
 
 
 def _target(call: Call) -> Target:
@@ -153,7 +172,7 @@ def _specification(call: Call, place: Target, previous: state.State, fallback: s
         if there is not None and not call.spec.samefile(there):
             _refuse_lost_edits(there, text, name, previous, fallback)
         name = str(call.spec)
-    elif call.flags is not None:
+    elif call.flags is not None and (there is not None or previous.service is None):
         draft = read_flags(call.flags)
         if there is None:
             empty = ServiceDraft(

@@ -89,6 +89,8 @@ def written(prepared: Prepared, verification: Verification | None, notes: tuple[
             for step in verification.failed
         ]
     body = [files_text(plan.files)]
+    if any(item.action in CHANGING for item in plan.files):
+        body += [_routes_text(prepared), _environment_text(prepared)]
     if plan.migrations:
         body.append("migrations: " + ", ".join(plan.migrations))
     if verification:
@@ -99,6 +101,21 @@ def written(prepared: Prepared, verification: Verification | None, notes: tuple[
         body.append(table(rows))
     report = Report(TOOL, code, summary, tuple(findings), data(prepared, verification), _next(prepared))
     return report, "\n\n".join(part for part in body if part)
+
+
+def _routes_text(prepared: Prepared) -> str:
+    by_path: dict[str, list[str]] = {}
+    for route in prepared.routes:
+        by_path.setdefault(route.path, []).append(route.method)
+    shown = list(by_path.items())[:SHOWN]
+    rows = table([[" ".join(methods), path] for path, methods in shown])
+    more = f"\n… and {len(by_path) - len(shown)} more paths" if len(by_path) > len(shown) else ""
+    return f"routes:\n{rows}{more}"
+
+
+def _environment_text(prepared: Prepared) -> str:
+    required = [str(item["name"]) for item in prepared.stack.environment(prepared.service) if item["required"]]
+    return f"environment: {', '.join(required)} required" if required else ""
 
 
 def planned(prepared: Prepared) -> tuple[Report, str]:

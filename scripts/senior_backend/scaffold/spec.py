@@ -464,7 +464,8 @@ def _check_refs(draft: ServiceDraft, resources: tuple[Resource, ...], problems: 
                     f"field '{field.name}' of '{resource.name}' refers to an unknown resource '{field.target}'"
                     f"{did_you_mean(str(field.target), names)}",
                     places.get((resource.name, field.name)),
-                    f"Add the resource '{field.target}', or point the ref at {', '.join(sorted(names)[:5])}.",
+                    f"Add '{field.target}' first: in the specification, or by `--name {field.target} --crud` with the "
+                    f"same --out. There are {', '.join(sorted(names)[:5])}.",
                 )
     for item, resource in zip(draft.resources, resources, strict=True):
         for link in resource.links:

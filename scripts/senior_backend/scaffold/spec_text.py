@@ -137,6 +137,11 @@ class Editor:
                 return self._insert_after(fields, [" " * fields.column + line])
             if self.text[fields.end - 1 : fields.end] == "}":
                 return self._insert_flow(fields, f"{field.name}: {scalar(short_form(field), flow=True)}")
+        short = f"{field.name}:{short_form(field)}"
+        if fields is not None and isinstance(fields.value, str) and not re.search(r"[\"'\\]", short):
+            quoted = self.text[fields.end - 1] in "\"'"
+            at = fields.end - 1 if quoted else fields.end
+            return f"{self.text[:at]} {short}{self.text[at:]}"
         raise self._refused(f"field '{field.name}'", f"resources.{resource}.fields", [line])
 
     def set_setting(self, key: str, value: str) -> str:

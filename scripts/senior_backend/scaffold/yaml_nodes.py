@@ -105,7 +105,9 @@ def _syntax_error(error: Any, name: str, text: str) -> InputError:
     hint = "Mend the YAML at this place; the mistake is often in the line before it."
     lines = text.splitlines()
     shown = lines[mark.line] if mark and mark.line < len(lines) else ""
-    if "\t" in shown[: len(shown) - len(shown.lstrip())]:
+    if re.search(r"^(<{7}|={7}|>{7})", text, re.MULTILINE):
+        hint = "A conflict of git is in it; settle it first, then run the tool again."
+    elif "\t" in shown[: len(shown) - len(shown.lstrip())]:
         hint = "YAML is indented with spaces, never with tabs."
     elif "expected ',' or" in str(problem):
         hint = "Inside of {…} and […], quote a text that has brackets, braces or commas."
