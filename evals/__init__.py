@@ -1,0 +1,1 @@
+"""Tasks that measure agents with and without the skill."""

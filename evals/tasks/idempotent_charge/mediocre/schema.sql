@@ -1,0 +1,6 @@
+CREATE TABLE charge (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    account text NOT NULL,
+    amount_cents bigint NOT NULL
+);
+CREATE TABLE seen (key text PRIMARY KEY, body bytea);

@@ -1,0 +1,1 @@
+CREATE TABLE job (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, payload text NOT NULL, done boolean NOT NULL DEFAULT false);

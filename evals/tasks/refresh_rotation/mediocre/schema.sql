@@ -1,0 +1,1 @@
+CREATE TABLE session (token text PRIMARY KEY, user_id text NOT NULL);

@@ -1,0 +1,94 @@
+"""Each grader accepts a good solution whole, and refuses a mediocre one and the starter."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from evals import run
+from tests import services
+from tests.documents import ROOT
+
+TASKS = ROOT / "evals" / "tasks"
+PATTERNS = ROOT / "templates" / "patterns" / "python"
+NAMES = [task["name"] for task in run.tasks()]
+SERVICES = {"rate_limit": "redis", "hot_cache": "redis"}
+WITHOUT_SERVER = {"review_migrations", "find_capacity", "triage", "safe_preview"}
+
+
+def workspace(name: str, variant: str, folder: Path) -> Path:
+    """Return a copy of a solution, with the patterns that it uses."""
+    place = folder / variant
+    shutil.copytree(TASKS / name / variant, place)
+    uses = place / "uses.txt"
+    if uses.exists():
+        for module in uses.read_text().split():
+            shutil.copy(PATTERNS / module, place / module)
+    return place
+
+
+@pytest.fixture(autouse=True)
+def _server(request: pytest.FixtureRequest) -> None:
+    name = request.node.callspec.params.get("name") if hasattr(request.node, "callspec") else None
+    if name and name not in WITHOUT_SERVER:
+        services.require(SERVICES.get(name, "postgresql"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_good_solution_passes_every_check(name: str, tmp_path: Path) -> None:
+    checks = run.grader(name).grade(workspace(name, "good", tmp_path))
+    assert [(check.text, check.evidence) for check in checks if not check.passed] == []
+    assert len(checks) >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_mediocre_solution_fails_checks(name: str, tmp_path: Path) -> None:
+    checks = run.grader(name).grade(workspace(name, "mediocre", tmp_path))
+    assert not all(check.passed for check in checks)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_starter_is_not_a_solution(name: str, tmp_path: Path) -> None:
+    checks = run.grader(name).grade(workspace(name, "starter", tmp_path))
+    assert not all(check.passed for check in checks)
+
+
+def test_the_index_matches_the_folders() -> None:
+    assert len(NAMES) >= 12
+    assert sorted(NAMES) == sorted(path.name for path in TASKS.iterdir() if path.is_dir())
+    for task in run.tasks():
+        listed = {ROOT / file for file in task["files"]}
+        assert listed == {path for path in (TASKS / task["name"] / "starter").rglob("*") if path.is_file()}
+
+
+def test_triggers_are_balanced_and_split() -> None:
+    queries = json.loads((ROOT / "evals" / "triggers.json").read_text())["queries"]
+    assert sum(query["should_trigger"] for query in queries) == 20
+    assert len({query["query"] for query in queries}) == 40
+    for wanted in (True, False):
+        splits = [query["split"] for query in queries if query["should_trigger"] is wanted]
+        assert (splits.count("train"), splits.count("validation")) == (12, 8)
+
+
+def test_workspaces_are_isolated_and_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["prepare", str(tmp_path), "--task", "review_migrations", "--repeat", "2"]) == 0
+    with_skill = tmp_path / "review_migrations" / "with_skill" / "1" / "workspace"
+    without = tmp_path / "review_migrations" / "without_skill" / "1" / "workspace"
+    assert (with_skill / ".claude" / "skills" / "senior-backend" / "SKILL.md").is_file()
+    assert not (without / ".claude").exists()
+    for place in tmp_path.glob("review_migrations/*/*/workspace"):
+        assert not (place / "grade.py").exists()
+    good = TASKS / "review_migrations" / "good" / "review.json"
+    assert run.main(["agent", str(tmp_path), "--", "cp", str(good), "."]) == 0
+    (without / "review.json").write_text("{}")
+    assert run.main(["grade", str(tmp_path)]) == 0
+    benchmark = json.loads((tmp_path / "benchmark.json").read_text())
+    assert benchmark["run_summary"]["with_skill"]["pass_rate"]["mean"] == 1.0
+    assert benchmark["run_summary"]["without_skill"]["pass_rate"]["mean"] == 0.5
+    assert "review_migrations" in (tmp_path / "benchmark.html").read_text()
+    capsys.readouterr()
