@@ -77,7 +77,6 @@ def test_sqlite_and_mysql_need_no_package(tmp_path: Path) -> None:
         done = subprocess.run(
             [
                 sys.executable,
-                "-I",
                 "-S",
                 str(ROOT / "scripts" / "db_migrate.py"),
                 "lint",
