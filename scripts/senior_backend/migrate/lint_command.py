@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from senior_backend.console import environment
 from senior_backend.console.errors import InputError, UndecidedError
 from senior_backend.console.exit_codes import ExitCode
 from senior_backend.console.report import Finding, NextCommand, Report
@@ -54,6 +55,8 @@ def _run(options: argparse.Namespace) -> tuple[Report, str]:
     engine = _engine_named(options)
     if options.list_rules:
         return _list(engine or "postgresql", options)
+    if engine == "postgresql" or (engine is None and _read_once(options.paths)):
+        environment.ensure("migrate", ["postgast"])  # before a pipe is read: the program may start again
     units, project_engine = lint_sources.units_of(_paths(options))
     engine = engine or project_engine
     if options.in_transaction is not None:
@@ -64,13 +67,16 @@ def _run(options: argparse.Namespace) -> tuple[Report, str]:
     told_from_text = engine is None
     engine = engine or lint_sources.engine_from_text(units)
     if engine == "postgresql":
-        from senior_backend.console import environment
-
         environment.ensure("migrate", ["postgast"])
     catalog, units, origin = _catalog(engine, options, units)
     version = _version(engine, options) or catalog.version
     result = _lint(engine, catalog, units, version, options)
     return _report(result, units, engine, origin, options, told_from_text=told_from_text)
+
+
+def _read_once(paths: Sequence[str]) -> bool:
+    """Whether one of the paths is standard input or a pipe."""
+    return any(path == "-" or not (Path(path).is_file() or Path(path).is_dir()) for path in paths)
 
 
 def _paths(options: argparse.Namespace) -> list[str]:
