@@ -152,6 +152,8 @@ class Runner:
                         "the rows.",
                     )
                 )
+            if any(step.traits.verb == "SET" for step in item.steps):
+                self.database.as_itself()
             ledger.finish(self.database, item.migration, item.direction, {"mode": "transaction"})
             self.database.commit()
 
@@ -245,8 +247,9 @@ class Runner:
         )
 
     def limit(self, step: Step, lock: float) -> None:
-        """Set the limits for a step; what blocks nobody may take its time."""
-        self.database.limit(lock, 0 if step.traits.slow else self.settings.statement)
+        """Set the limits for a step; what blocks nobody may take its time, and a file may set its own."""
+        own = None if step.traits.own_timeout else self.settings.statement
+        self.database.limit(lock, 0 if step.traits.slow and own is not None else own)
 
     def send(self, step: Step, statement: Statement | None = None) -> int:
         """Send the statement of a step, or one made from it; return the rows that it changed, -1 if unknown.
@@ -315,11 +318,13 @@ def apply(
             database = connect()
             runner = Runner(database, settings, outcome, random, sleep, clock, progress)
             runner.lock()
-            ledger.create(database)
+            if not approved:
+                ledger.refuse_foreign(database)
             state = ledger.read(database)
             wanted = make_plan(state, database)
             if not approved:
                 _check_token(wanted, state, database, token)
+                ledger.create(database)
                 outcome.backup = before(database, wanted)
                 approved = True
             runner.run(wanted, state)
