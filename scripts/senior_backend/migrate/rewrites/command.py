@@ -35,10 +35,10 @@ def rewrite_command(options: argparse.Namespace) -> tuple[Report, str]:
     paths = [str(path) for path in options.paths] or [str(options.migrations_dir)]
     units = lint_sources.units_of(paths)
     engine = _engine(options, units)
-    if engine != "postgresql":
+    if engine == "sqlite":
         raise UnavailableError(f"rewrite does not know {engine}", code="engine-unsupported")
-    environment.ensure("migrate", ["postgast", "jinja2"])
-    return _postgresql(options, units)
+    environment.ensure("migrate", ["postgast", "jinja2"] if engine == "postgresql" else ["sqlglot", "jinja2"])
+    return _rewrite(options, units, engine)
 
 
 def _engine(options: argparse.Namespace, units: Sequence[Unit]) -> Engine:
@@ -51,15 +51,15 @@ def _engine(options: argparse.Namespace, units: Sequence[Unit]) -> Engine:
     return lint_sources.engine_from_text(list(units))
 
 
-def _postgresql(options: argparse.Namespace, units: Sequence[Unit]) -> tuple[Report, str]:
-    from senior_backend.migrate import postgres
+def _rewrite(options: argparse.Namespace, units: Sequence[Unit], engine: Engine) -> tuple[Report, str]:
     from senior_backend.migrate.catalog import Catalog
     from senior_backend.migrate.catalog_replay import apply
+    from senior_backend.migrate.lint import read_statements
     from senior_backend.migrate.rewrites import plan as planning
     from senior_backend.migrate.rewrites import render, waivers
     from senior_backend.migrate.rewrites.model import Memory
 
-    catalog = Catalog("postgresql")
+    catalog = Catalog(engine)
     if options.database_url:
         from senior_backend.migrate import catalog_live
 
@@ -73,7 +73,7 @@ def _postgresql(options: argparse.Namespace, units: Sequence[Unit]) -> tuple[Rep
         if not unit.lint:
             before.append(unit)
             if not options.database_url:
-                for parsed in postgres.read(unit.text):
+                for parsed in read_statements(unit.text, engine):
                     for operation in parsed.operations:
                         planning.remember(operation, parsed.statement.text, catalog, memory)
                         apply(catalog, operation, number)
@@ -86,19 +86,19 @@ def _postgresql(options: argparse.Namespace, units: Sequence[Unit]) -> tuple[Rep
         written = render.written(plan, Path(unit.path).name, version, name, taken) if plan.changed else []
         results.append((unit, plan, written))
         before.append(unit)
-    first = _relint(before, results, options)
+    first = _relint(before, results, options, engine)
     results = [(unit, plan, [waivers.waived(one, first.found) for one in written]) for unit, plan, written in results]
-    return _report(options, results, _relint(before, results, options))
+    return _report(options, engine, results, _relint(before, results, options, engine))
 
 
-def _start(options: argparse.Namespace) -> Catalog:
+def _start(options: argparse.Namespace, engine: Engine) -> Catalog:
     from senior_backend.migrate.catalog import Catalog
 
     if options.database_url:
         from senior_backend.migrate import catalog_live
 
         return catalog_live.read(options.database_url)[0]
-    return Catalog("postgresql")
+    return Catalog(engine)
 
 
 def _unlinted(units: Sequence[Unit]) -> list[Unit]:
@@ -126,6 +126,7 @@ def _relint(
     before: Sequence[Unit],
     results: Sequence[tuple[Unit, Plan, list[Written]]],
     options: argparse.Namespace,
+    engine: Engine,
 ) -> LintResult:
     """Return what the linter finds in the new files, on the schema that the earlier ones leave behind."""
     from senior_backend.migrate.hazards.registry import rules_for
@@ -143,12 +144,12 @@ def _relint(
             section = migration.up_section
             hidden = "".join("\n" if c == "\n" else " " for c in one.text[: section.start])
             units.append(Unit(one.name, hidden + migration.up, section.transaction, timeouts=True))
-    catalog = _start(options)
-    return Linter(catalog, rules_for("postgresql", catalog.version)).run(units)
+    catalog = _start(options, engine)
+    return Linter(catalog, rules_for(engine, catalog.version)).run(units)
 
 
 def _report(
-    options: argparse.Namespace, results: Sequence[tuple[Unit, Plan, list[Written]]], left: LintResult
+    options: argparse.Namespace, engine: Engine, results: Sequence[tuple[Unit, Plan, list[Written]]], left: LintResult
 ) -> tuple[Report, str]:
     findings: list[Finding] = []
     documents: list[dict[str, Any]] = []
@@ -162,9 +163,8 @@ def _report(
         folder = options.out or Path(unit.path if unit.path != "<stdin>" else "migration").with_suffix(".rewritten")
         if written and not options.dry_run:
             _write(folder, written)
-            steps.append(NextCommand(f"db_migrate.py lint {folder}", "shows that the steps are safe as they stand"))
             steps.append(NextCommand(
-                f"db_migrate.py rehearse {folder} --engine postgresql", "measures them on a scratch database under load"
+                f"db_migrate.py rehearse {folder} --engine {engine}", "measures them on a scratch database under load"
             ))  # fmt: skip
         documents.append({
             "path": unit.path,
