@@ -137,7 +137,8 @@ def _relations(database: Database, catalog: Catalog) -> dict[int, Table]:
         "SELECT c.oid::bigint, n.nspname, c.relname, c.relkind::text, c.reltuples::bigint, c.relrowsecurity, "
         "(SELECT i.inhparent::bigint FROM pg_inherits AS i WHERE i.inhrelid = c.oid AND c.relispartition) "
         "FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
-        "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') "
+        "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') "
+        "AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') "
         "AND n.nspname NOT LIKE 'pg\\_temp%' ORDER BY c.oid"
     ):
         table = Table(Name(name, schema), _KINDS[kind], rows=max(int(rows), 0) or None, row_security=bool(security))
@@ -277,7 +278,8 @@ def _types(database: Database, catalog: Catalog) -> None:
     for name, base, constrained in database.query(
         "SELECT t.typname, format_type(t.typbasetype, t.typtypmod), t.typnotnull OR EXISTS "
         "(SELECT 1 FROM pg_constraint AS c WHERE c.contypid = t.oid) FROM pg_type AS t "
-        "JOIN pg_namespace AS n ON n.oid = t.typnamespace WHERE t.typtype = 'd' AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')"
+        "JOIN pg_namespace AS n ON n.oid = t.typnamespace "
+        "WHERE t.typtype = 'd' AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')"
     ):
         domains[name] = Domain(_type(base), bool(constrained))
     for name, domain in domains.items():

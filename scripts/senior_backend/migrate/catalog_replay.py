@@ -85,10 +85,10 @@ def _add_column(catalog: Catalog, table: Table, column: Column) -> None:
     type_, not_null = column.type, column.not_null or column.identity is not None or column.auto_increment
     if type_ is not None and type_.name in _SERIALS and catalog.engine == "postgresql":
         type_, not_null = type_._replace(name=SERIAL_TYPES[type_.name]), True
-    constraints = column.constraints
-    stored = replace(column, type=type_, not_null=not_null, constraints=())
-    table.columns[catalog.fold(column.name)] = stored
-    for constraint in constraints:
+    if type_ is not column.type or not_null != column.not_null:
+        column = replace(column, type=type_, not_null=not_null)
+    table.columns[catalog.fold(column.name)] = column
+    for constraint in column.constraints:
         _add_constraint(catalog, table, constraint)
 
 
@@ -153,7 +153,9 @@ def _add_constraint(catalog: Catalog, table: Table, constraint: Constraint) -> N
         catalog.referrers.setdefault(parent, set()).add(catalog.key(table.name))
         if catalog.engine in ("mysql", "mariadb") and not table.indexed_first(columns):
             _add_index(catalog, table, Index(name, columns, mentioned=frozenset(columns)))  # InnoDB makes one itself
-    table.constraints[name] = replace(constraint, name=name, columns=columns, references=references)
+    if (name, columns, references) != (constraint.name, constraint.columns, constraint.references):
+        constraint = replace(constraint, name=name, columns=columns, references=references)
+    table.constraints[name] = constraint
 
 
 def _add_index(catalog: Catalog, table: Table, index: Index) -> None:

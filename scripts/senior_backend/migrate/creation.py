@@ -49,7 +49,9 @@ def new(options: argparse.Namespace) -> tuple[Report, str]:
     candidates = naming.read_name(name, fields, tables)
     chosen = _choose(candidates, name, options.choose)
     naming.check(chosen.intent, tables)
-    parts = write(name, chosen.intent, engine, tables, timestamps=not options.no_timestamps)
+    # Alembic's revisions are Python that runs on SQLite as well as on PostgreSQL.
+    written = "postgresql" if adapter and adapter.name == "alembic" and engine == "sqlite" else engine
+    parts = write(name, chosen.intent, written, tables, timestamps=not options.no_timestamps)
     now = datetime.now(UTC)
     if adapter:
         planned = adapter.module.new(adapter.root, parts, engine, now)

@@ -45,7 +45,7 @@ _SIZED = {"string": {"postgresql": "varchar({})", "mysql": "varchar({})", "sqlit
 _SIZED["decimal"] = {"postgresql": "numeric({})", "mysql": "decimal({})", "sqlite": "numeric({})"}
 _FIELD = re.compile(
     r"(?P<name>[A-Za-z_]\w*)"
-    r"(?::(?P<type>[A-Za-z_]\w*)(?:\{(?P<modifiers>[^}]*)\})?)?(?P<required>!)?(?:=(?P<default>'[^']*'|[^:]*))?"
+    r"(?::(?P<type>[A-Za-z_]\w*)(?:\{(?P<modifiers>[^}]*)\})?)?(?P<required>!)?(?:=(?P<default>'(?:[^']|'')*'|[^:]*))?"
     r"(?::(?P<index>[A-Za-z_]+))?"
 )
 _INDEXES = {"index": "index", "idx": "index", "unique": "unique", "uniq": "unique"}
@@ -185,7 +185,7 @@ def _field(text: str) -> Field:
 def _default(text: str, kind: str, value: str | None) -> str | None:
     if value is None:
         return None
-    value = value[1:-1] if len(value) > 1 and value[0] == value[-1] == "'" else value
+    value = value[1:-1].replace("''", "'") if len(value) > 1 and value[0] == value[-1] == "'" else value
     fits = {
         "integer": re.fullmatch(r"-?\d+", value),
         "bigint": re.fullmatch(r"-?\d+", value),

@@ -62,6 +62,7 @@ class _Reader:
             NotUnderstoodError: its form is not known.
         """
         if self.cursor.done:
+            yield ops.Other("comment")  # such as MariaDB's switch of the sandbox mode
             return
         word = self.cursor.next().value
         reader = self._readers().get(word)

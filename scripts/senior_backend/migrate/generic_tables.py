@@ -28,8 +28,13 @@ _ATTRIBUTES = frozenset(
         *("COLLATE", "CHARSET"),
     )
 )
-_WITHOUT_TYPE = frozenset(
-    ("CONSTRAINT", "PRIMARY", "UNIQUE", "FOREIGN", "CHECK", "KEY", "INDEX", "FULLTEXT", "SPATIAL")
+
+
+_SQLITE_ATTRIBUTES = frozenset(
+    (
+        *("CONSTRAINT", "PRIMARY", "NOT", "NULL", "UNIQUE", "CHECK", "DEFAULT", "COLLATE", "REFERENCES", "GENERATED"),
+        *("AS", "AUTOINCREMENT", "ON"),
+    )
 )
 
 
@@ -72,16 +77,19 @@ def _plain(token: Token) -> str:
 def type_of(cursor: Cursor, engine: Engine) -> Type | None:
     """Read a data type; None where SQLite's column has none."""
     words: list[str] = []
-    # MySQL's types are one word but for these; SQLite takes any number of words.
-    longest = 2 if cursor.at("DOUBLE", "PRECISION") or cursor.at("LONG", "VARCHAR") else 1
-    if cursor.at("CHARACTER", "VARYING") or cursor.at("CHAR", "VARYING"):
-        longest = 2
-    while (token := cursor.peek()) is not None and token.kind in ("word", "name"):
-        also_a_type = not words and engine != "sqlite" and token.value in ("CHARACTER", "BINARY")
-        if (token.value in _ATTRIBUTES and not also_a_type) or (engine != "sqlite" and len(words) == longest):
-            break
-        words.append(_plain(token).lower())
-        cursor.next()
+    if engine == "sqlite":  # any number of words
+        while (token := cursor.peek()) is not None and token.kind in ("word", "name"):
+            if token.kind == "word" and token.value in _SQLITE_ATTRIBUTES:
+                break
+            words.append(_plain(cursor.next()).lower())
+    elif (
+        (token := cursor.peek()) is not None
+        and token.kind in ("word", "name")
+        and (token.value not in _ATTRIBUTES or token.value in ("CHARACTER", "BINARY"))
+    ):
+        words.append(_plain(cursor.next()).lower())
+        second = cursor.accept_any("PRECISION", "VARYING") or (words == ["long"] and cursor.accept_any("VARCHAR"))
+        words += [second.lower()] if second else []
     if not words:
         return None
     spelled = " ".join(words)

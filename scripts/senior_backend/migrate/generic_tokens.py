@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from senior_backend.migrate.statements import Engine
 
 _COMMON = r"""
-    (?P<space>\s+|/\*M?!\d*|\*/|/\*(?:[^*]|\*(?!/))*\*/|--[^\n]*{hash})
+    (?P<space>\s+|/\*M!999999\\-[^*]*|/\*M?!\d*|\*/|/\*(?:[^*]|\*(?!/))*\*/|{comment}
   | (?P<string>{strings})
   | (?P<name>{names})
   | (?P<number>0[xX][0-9a-fA-F]+|\d+(?:\.\d*)?(?:[eE][+-]?\d+)?(?![A-Za-z_$])|\.\d+)
@@ -23,14 +23,14 @@ _COMMON = r"""
 """
 _MYSQL = re.compile(
     _COMMON.format(
-        hash=r"|\#[^\n]*",
+        comment=r"--(?=[\s\x00-\x1f]|\Z)[^\n]*|\#[^\n]*)",
         strings=r"""(?:_[a-z0-9]+\s*)?[bBxXnN]?'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*\"""",
         names=r"`(?:[^`]|``)+`",
     ),
     re.VERBOSE | re.DOTALL,
 )
 _SQLITE = re.compile(
-    _COMMON.format(hash="", strings=r"[xX]?'(?:[^']|'')*'", names=r"""`(?:[^`]|``)+`|"(?:[^"]|"")*"|\[[^\]]*\]"""),
+    _COMMON.format(comment=r"--[^\n]*)", strings=r"[xX]?'(?:[^']|'')*'", names=r"""`(?:[^`]|``)+`|"(?:[^"]|"")*"|\[[^\]]*\]"""),
     re.VERBOSE | re.DOTALL,
 )
 

@@ -131,7 +131,6 @@ class Linter:
         if statements:
             for rule, hazard, parsed in self._check(unit, statements):
                 found.append(_at(unit, hazard.statement or parsed, rule, hazard))
-        self._not_understood(unit, statements)
         self._keep(unit, found, suppressions_in(unit.text, statements))
 
     def _check(self, unit: Unit, statements: list[ParsedStatement]) -> Iterator[tuple[Rule, Hazard, ParsedStatement]]:
@@ -147,7 +146,8 @@ class Linter:
         )
         checks, catalog, number = self._checks, self.catalog, self._number
         wrapped = unit.transaction is True
-        for parsed in statements:
+        for position, parsed in enumerate(statements):
+            context.position = position
             if not wrapped and not context.transaction.explicit:
                 # Autocommit, or nobody knows: what a statement locks it gives back; SET LOCAL is believed.
                 kept = context.transaction.settings if unit.transaction is None else {}
@@ -158,24 +158,26 @@ class Linter:
                 for rule in checks.get(type(operation), ()):
                     for hazard in rule.check(operation, context):  # type: ignore[misc]
                         yield rule, hazard, parsed
-                _remember(context, operation, parsed)
+                kind = type(operation)
+                if kind in _REMEMBERED:
+                    _remember(context, operation, parsed)
+                elif isinstance(operation, ops.Opaque):
+                    self._not_understood(unit, parsed, operation)
+                context.transaction.operations.append((operation, parsed))
                 apply(catalog, operation, number)
         for rule in self._finishers:
             for hazard in rule.finish(context):  # type: ignore[misc]
                 yield rule, hazard, statements[-1]
 
-    def _not_understood(self, unit: Unit, statements: list[ParsedStatement]) -> None:
-        for parsed in statements:
-            for operation in parsed.operations:
-                if isinstance(operation, ops.Opaque):
-                    statement = parsed.statement
-                    line, column = statement.line, statement.column
-                    if operation.offset is not None:
-                        before = unit.text[: operation.offset]
-                        line, column = before.count("\n") + 1, operation.offset - before.rfind("\n")
-                    self.result.not_understood.append(
-                        NotUnderstood(unit.path, line, column, statement.start, statement.end, operation.reason)
-                    )
+    def _not_understood(self, unit: Unit, parsed: ParsedStatement, operation: ops.Opaque) -> None:
+        statement = parsed.statement
+        line, column = statement.line, statement.column
+        if operation.offset is not None:
+            before = unit.text[: operation.offset]
+            line, column = before.count("\n") + 1, operation.offset - before.rfind("\n")
+        self.result.not_understood.append(
+            NotUnderstood(unit.path, line, column, statement.start, statement.end, operation.reason)
+        )
 
     def _keep(self, unit: Unit, found: list[Found], suppressions: list[Suppression]) -> None:
         known = {rule.id for rule in self._rules}
@@ -230,6 +232,9 @@ def _at(unit: Unit, parsed: ParsedStatement, rule: Rule, hazard: Hazard) -> Foun
     )
 
 
+_REMEMBERED = frozenset((ops.Transaction, ops.SetVariable, ops.Insert, ops.Update, ops.Delete))
+
+
 def _remember(context: Context, operation: Operation, parsed: ParsedStatement) -> None:
     """Write down in the context what later statements of the same transaction may have to know."""
     state = context.transaction
@@ -238,10 +243,10 @@ def _remember(context: Context, operation: Operation, parsed: ParsedStatement) -
             context.transaction = TransactionState(explicit=True)
         elif operation.kind in ("commit", "rollback", "prepare"):
             context.transaction = TransactionState()
-        return
-    if isinstance(operation, ops.SetVariable):
+    elif isinstance(operation, ops.SetVariable):
         if operation.local:
             state.settings[operation.name] = operation.value
         else:
             context.settings[operation.name] = operation.value
-    state.operations.append((operation, parsed))
+    elif state.data is None:
+        state.data = parsed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 from dataclasses import replace
@@ -39,10 +40,20 @@ def run(options: argparse.Namespace) -> tuple[Report, str]:
         UndecidedError: nothing tells the engine.
         UnavailableError: a file or the database cannot be read.
     """
+    # A run allocates once and ends: the collector would only walk over what stays.
+    gc.disable()
+    try:
+        return _run(options)
+    finally:
+        gc.enable()
+
+
+def _run(options: argparse.Namespace) -> tuple[Report, str]:
     engine = _engine_named(options)
     if options.list_rules:
         return _list(engine or "postgresql", options)
-    units = lint_sources.units_of(options.paths or [options.migrations_dir])
+    units, project_engine = lint_sources.units_of(options.paths or [options.migrations_dir])
+    engine = engine or project_engine
     if options.in_transaction is not None:
         units = [
             unit if unit.transaction is not None else replace(unit, transaction=options.in_transaction)
@@ -93,12 +104,12 @@ def _catalog(engine: Engine, options: argparse.Namespace, units: list[Unit]) -> 
         from senior_backend.migrate.catalog_live import read
 
         catalog, applied = read(options.database_url)
-        units = lint_sources.units_of(options.paths or [options.migrations_dir], applied)
+        units, _ = lint_sources.units_of(options.paths or [options.migrations_dir], applied)
         return catalog, [unit for unit in units if unit.lint], "the live database"
     catalog = Catalog(engine)
     origin = "the migrations themselves"
     if options.schema:
-        dump = lint_sources.units_of([options.schema])
+        dump, _ = lint_sources.units_of([options.schema])
         units = [*(replace(unit, lint=False) for unit in dump), *units]
         origin = f"{options.schema} and the migrations"
     return catalog, units, origin

@@ -54,24 +54,32 @@ _SIGNS: tuple[tuple[Engine, re.Pattern[str]], ...] = (
 )
 
 
-def units_of(paths: Sequence[str], skip: Iterable[str] = ()) -> list[Unit]:
+def units_of(paths: Sequence[str], skip: Iterable[str] = ()) -> tuple[list[Unit], Engine | None]:
     """Return the migrations at `paths` (files, folders, `-`) in their order, earlier ones of the same folder included.
 
-    `skip` holds versions that the live database has already.
+    `skip` holds versions that the live database has already. The engine is that which a project's own migration tool
+    is configured for, where there is one.
 
     Raises:
         InputError: a path does not exist or holds no SQL, or a file is not text.
-        UnavailableError: a file cannot be read.
+        UnavailableError: a file cannot be read, or a project's tool not be run.
     """
+    from senior_backend.migrate import lint_projects
+
     applied = set(skip)
     chosen: list[Unit] = []
+    engine: Engine | None = None
     for path in paths:
         if path == STANDARD_INPUT:
             text = files.decode(sys.stdin.buffer.read(), "<stdin>")
             chosen.append(_unit("<stdin>", text))
             continue
         found = Path(path)
-        if found.is_dir():
+        project = None if _native(found) else lint_projects.units_at(found)
+        if project is not None:
+            chosen.extend(unit for unit in project[0] if not applied or unit.lint)
+            engine = engine or project[1]
+        elif found.is_dir():
             chosen.extend(_folder(found, applied))
         elif found.is_file():
             chosen.extend(_file_with_its_past(found, {Path(other).resolve() for other in paths}, replay=not applied))
@@ -82,7 +90,13 @@ def units_of(paths: Sequence[str], skip: Iterable[str] = ()) -> list[Unit]:
                 where=path,
                 hint="Name an SQL file, a folder of them, or - for standard input.",
             )
-    return _each_once(chosen)
+    return _each_once(chosen), engine
+
+
+def _native(path: Path) -> bool:
+    """Whether a path is, or holds, migrations in the format of this tool."""
+    files_there = [path] if path.is_file() else sorted(path.glob("*.sql"))[:20] if path.is_dir() else []
+    return not path.exists() or any(b"-- migrate:up" in file.read_bytes()[:65536] for file in files_there)
 
 
 def _each_once(units: list[Unit]) -> list[Unit]:

@@ -126,19 +126,19 @@ class IndexColumn(NamedTuple):
     length: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Operation:
-    """The base of all operations."""
+    """The base of all operations; equal only to itself, since each stands at its own place."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TableOperation(Operation):
     """An operation on one table."""
 
     table: Name
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CreateTable(TableOperation):
     """CREATE TABLE, and CREATE TABLE AS or SELECT INTO (`from_query`)."""
 
@@ -157,7 +157,7 @@ class CreateTable(TableOperation):
     foreign: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DropTable(TableOperation):
     """DROP TABLE; one operation a table."""
 
@@ -165,7 +165,7 @@ class DropTable(TableOperation):
     cascade: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RenameTable(TableOperation):
     """ALTER TABLE ... RENAME TO; `schema` is set where the table moves."""
 
@@ -173,7 +173,7 @@ class RenameTable(TableOperation):
     schema: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class AddColumn(TableOperation):
     """ALTER TABLE ... ADD COLUMN; `position` is FIRST or AFTER x of MySQL."""
 
@@ -182,14 +182,14 @@ class AddColumn(TableOperation):
     position: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ColumnOperation(TableOperation):
     """An operation on one column."""
 
     column: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DropColumn(ColumnOperation):
     """ALTER TABLE ... DROP COLUMN."""
 
@@ -197,7 +197,7 @@ class DropColumn(ColumnOperation):
     cascade: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RenameColumn(ColumnOperation):
     """ALTER TABLE ... RENAME COLUMN."""
 
@@ -205,7 +205,7 @@ class RenameColumn(ColumnOperation):
     of_view: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class AlterColumnType(ColumnOperation):
     """ALTER COLUMN ... TYPE."""
 
@@ -214,7 +214,7 @@ class AlterColumnType(ColumnOperation):
     collation: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ModifyColumn(ColumnOperation):
     """MODIFY or CHANGE COLUMN of MySQL and MariaDB: the whole definition is replaced."""
 
@@ -222,24 +222,24 @@ class ModifyColumn(ColumnOperation):
     position: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class SetNotNull(ColumnOperation):
     """ALTER COLUMN ... SET NOT NULL."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DropNotNull(ColumnOperation):
     """ALTER COLUMN ... DROP NOT NULL."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class SetDefault(ColumnOperation):
     """ALTER COLUMN ... SET DEFAULT."""
 
     default: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DropDefault(ColumnOperation):
     """ALTER COLUMN ... DROP DEFAULT."""
 
@@ -247,35 +247,35 @@ class DropDefault(ColumnOperation):
 IdentityAction = Literal["add", "set", "drop"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class AlterIdentity(ColumnOperation):
     """ALTER COLUMN ... ADD, SET or DROP IDENTITY."""
 
     action: IdentityAction
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class AlterGeneration(ColumnOperation):
     """ALTER COLUMN ... DROP EXPRESSION (`expression` is None) or SET EXPRESSION."""
 
     expression: Expression | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class AddConstraint(TableOperation):
     """ALTER TABLE ... ADD CONSTRAINT."""
 
     constraint: Constraint
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ValidateConstraint(TableOperation):
     """ALTER TABLE ... VALIDATE CONSTRAINT."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DropConstraint(TableOperation):
     """ALTER TABLE ... DROP CONSTRAINT; `kind` where the statement tells (MySQL), `name` None for the primary key."""
 
@@ -285,7 +285,7 @@ class DropConstraint(TableOperation):
     cascade: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CreateIndex(TableOperation):
     """CREATE INDEX; `name` is None where the engine chooses it. `kind` is fulltext or spatial (MySQL)."""
 
@@ -301,7 +301,7 @@ class CreateIndex(TableOperation):
     kind: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DropIndex(Operation):
     """DROP INDEX; `table` where the statement names one (MySQL)."""
 
@@ -312,7 +312,7 @@ class DropIndex(Operation):
     cascade: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class AttachIndex(Operation):
     """ALTER INDEX ... ATTACH PARTITION."""
 
@@ -323,7 +323,7 @@ class AttachIndex(Operation):
 ReindexKind = Literal["index", "table", "schema", "system", "database"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Reindex(Operation):
     """REINDEX of an index, a table, a schema, the system catalogues or a database."""
 
@@ -332,7 +332,7 @@ class Reindex(Operation):
     concurrently: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RenameObject(Operation):
     """RENAME of something that is neither table nor column: `kind` is index, constraint, schema, type, view, ..."""
 
@@ -342,7 +342,7 @@ class RenameObject(Operation):
     table: Name | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class SetSchema(Operation):
     """ALTER ... SET SCHEMA."""
 
@@ -351,7 +351,7 @@ class SetSchema(Operation):
     schema: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CreateObject(Operation):
     """CREATE of something whose details no rule needs: `kind` is schema, extension, type, sequence, function, ...
 
@@ -366,7 +366,7 @@ class CreateObject(Operation):
     table: Name | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DropObject(Operation):
     """DROP of anything but a table, a column, a constraint or an index."""
 
@@ -377,7 +377,7 @@ class DropObject(Operation):
     table: Name | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class AlterObject(Operation):
     """ALTER of something that is not a table; `action` says what (`owner`, `values`, `options`, ...)."""
 
@@ -387,7 +387,7 @@ class AlterObject(Operation):
     table: Name | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class AlterTable(TableOperation):
     """An action on a table that has no operation of its own; `action` is its keyword in kebab-case."""
 
@@ -395,7 +395,7 @@ class AlterTable(TableOperation):
     detail: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CreateEnum(Operation):
     """CREATE TYPE ... AS ENUM."""
 
@@ -403,7 +403,7 @@ class CreateEnum(Operation):
     values: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class AddEnumValue(Operation):
     """ALTER TYPE ... ADD VALUE; `placed` where BEFORE or AFTER is given."""
 
@@ -413,7 +413,7 @@ class AddEnumValue(Operation):
     if_not_exists: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RenameEnumValue(Operation):
     """ALTER TYPE ... RENAME VALUE."""
 
@@ -422,7 +422,7 @@ class RenameEnumValue(Operation):
     new: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CreateDomain(Operation):
     """CREATE DOMAIN; `constrained` where it has NOT NULL or CHECK."""
 
@@ -431,7 +431,7 @@ class CreateDomain(Operation):
     constrained: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class AlterDomain(Operation):
     """ALTER DOMAIN; `constraint` is what ADD CONSTRAINT adds, `action` is add, drop, validate, set-not-null, ..."""
 
@@ -441,7 +441,7 @@ class AlterDomain(Operation):
     constraint_name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class AttachPartition(TableOperation):
     """ALTER TABLE parent ATTACH PARTITION child; `columns` are those of the partition key where known."""
 
@@ -449,7 +449,7 @@ class AttachPartition(TableOperation):
     is_default: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DetachPartition(TableOperation):
     """ALTER TABLE parent DETACH PARTITION child."""
 
@@ -458,14 +458,14 @@ class DetachPartition(TableOperation):
     finalize: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CreateTrigger(TableOperation):
     """CREATE TRIGGER."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CreateView(Operation):
     """CREATE VIEW, or CREATE MATERIALIZED VIEW (`materialized`)."""
 
@@ -475,7 +475,7 @@ class CreateView(Operation):
     reads: tuple[Name, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RefreshView(Operation):
     """REFRESH MATERIALIZED VIEW."""
 
@@ -484,21 +484,21 @@ class RefreshView(Operation):
     with_data: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Truncate(TableOperation):
     """TRUNCATE; one operation a table."""
 
     cascade: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Insert(TableOperation):
     """INSERT, REPLACE, COPY ... FROM or MERGE; `from_query` where the rows come out of a query."""
 
     from_query: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Update(TableOperation):
     """UPDATE; `filtered` where a WHERE clause (or a LIMIT) leaves rows out, `duplicates` are columns set twice."""
 
@@ -507,26 +507,26 @@ class Update(TableOperation):
     duplicates: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Delete(TableOperation):
     """DELETE; `filtered` where a WHERE clause (or a LIMIT) leaves rows out."""
 
     filtered: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Query(Operation):
     """A statement that only reads."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LockTable(TableOperation):
     """LOCK TABLE; `mode` as pg_locks names it, or READ or WRITE of MySQL."""
 
     mode: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Vacuum(Operation):
     """VACUUM, CLUSTER, ANALYZE and OPTIMIZE; `rewrites` for VACUUM FULL and the like. `table` None is all of them."""
 
@@ -538,14 +538,14 @@ class Vacuum(Operation):
 TransactionKind = Literal["begin", "commit", "rollback", "savepoint", "release", "rollback-to", "prepare", "set"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Transaction(Operation):
     """Transaction control."""
 
     kind: TransactionKind
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class SetVariable(Operation):
     """SET, PRAGMA and set_config; `local` for SET LOCAL. `value` is None for RESET and DEFAULT."""
 
@@ -554,14 +554,14 @@ class SetVariable(Operation):
     local: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Other(Operation):
     """A statement that is understood and touches no schema object that rules look at (COMMENT, GRANT, ...)."""
 
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Opaque(Operation):
     """A statement, or part of one, that could not be understood; it is reported and never passed as safe."""
 
@@ -569,7 +569,7 @@ class Opaque(Operation):
     offset: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ParsedStatement:
     """A statement with what it does; `clauses` are MySQL's ALGORITHM and LOCK, upper case.
 

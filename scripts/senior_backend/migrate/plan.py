@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from senior_backend.console.errors import InputError, RefusedError, did_you_mean
@@ -209,10 +209,13 @@ def _item(migration: Migration, direction: Direction, engine: Engine) -> Item:
         directive = next((one for start, one in backfills.items() if previous <= start < statement.start), None)
         if directive is not None:
             del backfills[directive.start]
+        kind = traits(statement.text, engine)
+        if directive is not None and kind.verb == "UPDATE":
+            kind = replace(kind, destroys=None)  # the directive says that filling every row is what is meant
         step = Step(
             number,
             statement,
-            traits(statement.text, engine),
+            kind,
             where(migration.path, statement.line, statement.column),
             hashlib.sha256(
                 f"{statement.text}\0{statement.data or ''}\0{directive and directive.rest}".encode()

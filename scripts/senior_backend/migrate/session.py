@@ -54,6 +54,7 @@ class View:
     folder: Folder
     state: State
     identity: str
+    version: tuple[int, ...] | None = None
 
 
 def address_of(options: argparse.Namespace) -> Address:
@@ -118,7 +119,7 @@ def look(options: argparse.Namespace) -> View:
 
         return View(address, address.engine, folder, ledger.State(), identity_of(address))
     try:
-        return View(address, database.engine, folder, ledger.read(database), database.identity())
+        return View(address, database.engine, folder, ledger.read(database), database.identity(), database.version)
     finally:
         database.close()
 

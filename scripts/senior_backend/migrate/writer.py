@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from senior_backend.console.errors import InputError
 from senior_backend.migrate.fields import Field
@@ -38,9 +38,28 @@ _RESERVED = frozenset(_RESERVED_WORDS.split())
 _LOCK_WAIT = "SET LOCAL lock_timeout = '2s'"
 
 
+OperationKind = Literal["create-table", "add-column", "create-index", "drop-index", "foreign-key", "validate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a part does, for tools whose files are not SQL; `key` are the columns of a primary key."""
+
+    kind: OperationKind
+    table: str
+    fields: tuple[Field, ...] = ()
+    columns: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
+    unique: bool = False
+    cascade: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One file to be: its slug, the statements of both directions, and what its header and marks say."""
+    """One file to be: its slug, the statements of both directions, and what its header and marks say.
+
+    `operations` say the same as the statements, where they can.
+    """
 
     slug: str
     up: tuple[str, ...]
@@ -50,6 +69,7 @@ class Part:
     after_deploy: bool = False
     notes: tuple[str, ...] = ()
     draft: bool = False
+    operations: tuple[Operation, ...] = ()
 
 
 def write(name: str, intent: Intent, engine: Engine, tables: Tables | None, *, timestamps: bool = True) -> list[Part]:
@@ -145,15 +165,7 @@ class _Writer:
             }[self.dialect]
             if not any(field.name == "id" for field in intent.fields):
                 lines.append(f"id {key}")
-        lines.extend(self.column(field) for field in intent.fields)
-        if self.timestamps:
-            now = Field("", "datetime", default="now")
-            names = {field.name for field in intent.fields}
-            lines.extend(
-                f"{name} {now.sql_type(self.engine)} NOT NULL DEFAULT {now.sql_default(self.engine)}"
-                for name in (("created_at",) if join else ("created_at", "updated_at"))
-                if name not in names
-            )
+        lines.extend(self.column(field) for field in self._stamped())
         if join:
             lines.append(f"PRIMARY KEY ({', '.join(self.q(field.name) for field in sides[:2])})")
         lines.extend(
@@ -174,7 +186,19 @@ class _Writer:
             if not (self.dialect == "mysql" and field.refers)
         )
         busy = self.engine == "postgresql" and any(field.refers for field in intent.fields)
-        return [Part(self.name, ((_LOCK_WAIT,) if busy else ()) + tuple(up), (f"DROP TABLE {self.q(table)}",))]
+        done = Operation(
+            "create-table", table, self._stamped(), key=tuple(side.name for side in sides[:2]), cascade=join
+        )
+        statements = ((_LOCK_WAIT,) if busy else ()) + tuple(up)
+        return [Part(self.name, statements, (f"DROP TABLE {self.q(table)}",), operations=(done,))]
+
+    def _stamped(self) -> tuple[Field, ...]:
+        """Return the fields of a new table, with the times that rows are made and changed."""
+        fields = self.intent.fields
+        names = {field.name for field in fields}
+        wanted = ("created_at",) if self.intent.kind == "join-table" else ("created_at", "updated_at")
+        times = [Field(name, "datetime", required=True, default="now") for name in wanted if name not in names]
+        return (*fields, *(times if self.timestamps else ()))
 
     def add_columns(self) -> list[Part]:
         fields, notes = self._filled(self.intent.fields)
@@ -182,9 +206,13 @@ class _Writer:
         down = [self._drop_column(field) for field in reversed(fields)]
         if self.engine == "sqlite":
             up.extend(self._index(field) for field in fields if self._wants_index(field))
-            dropped = [f"DROP INDEX {self._index_name(field)}" for field in fields if self._wants_index(field)]
+            dropped = [
+                f"DROP INDEX {self._index_name(field)}" for field in reversed(fields) if self._wants_index(field)
+            ]
             return [Part(self.name, tuple(up), (*dropped, *down), draft=bool(notes), notes=notes)]
-        parts = [Part(self.name, self._guarded(up), self._guarded(down), draft=bool(notes), notes=notes)]
+        added = tuple(Operation("add-column", self.intent.table, (field,)) for field in fields)
+        guarded = self._guarded(up), self._guarded(down)
+        parts = [Part(self.name, *guarded, draft=bool(notes), notes=notes, operations=added)]
         for field in fields:
             if self._wants_index(field):
                 parts.append(self._index_part(field))
@@ -332,7 +360,8 @@ class _Writer:
         else:
             make, away = f"CREATE {kind} {name} ON {table} ({listed})", f"DROP INDEX {name}"
         up, down = (away, make) if remove else (make, away)
-        return Part(slug, (up,), (down,), transaction=self.engine != "postgresql")
+        done = Operation("drop-index" if remove else "create-index", self.intent.table, columns=columns, unique=unique)
+        return Part(slug, (up,), (down,), transaction=self.engine != "postgresql", operations=(done,))
 
     def _inline(self, field: Field) -> str:
         if self.engine == "sqlite" and field.refers:
@@ -349,8 +378,14 @@ class _Writer:
             added = (_LOCK_WAIT, f"{alter} ADD {self.foreign_key(table, field)} NOT VALID")
             note = "Validating changes no row and cannot be taken back; the way back is that of the file before it."
             return [
-                Part(f"add_{slug}", added, away),
-                Part(f"validate_{slug}", (f"{alter} VALIDATE CONSTRAINT {name}",), ("SELECT 1",), notes=(note,)),
+                Part(f"add_{slug}", added, away, operations=(Operation("foreign-key", table, (field,)),)),
+                Part(
+                    f"validate_{slug}",
+                    (f"{alter} VALIDATE CONSTRAINT {name}",),
+                    ("SELECT 1",),
+                    notes=(note,),
+                    operations=(Operation("validate", table, (field,)),),
+                ),
             ]
         # With checks on the server copies the table; the column is new, so there is nothing to check.
         add = f"{alter} ADD {self.foreign_key(table, field)}, ALGORITHM=INPLACE, LOCK=NONE"

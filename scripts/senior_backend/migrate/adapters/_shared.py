@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from senior_backend.console.errors import InputError
@@ -106,3 +107,19 @@ def needs_statements(parts: Sequence[Part], tool: str) -> None:
             code="bad-name",
             hint="Use a name such as add_role_to_users (see `db_migrate.py new --help`).",
         )
+
+
+def in_one_transaction(part: Part, tool: str) -> Part:
+    """Return a part for a tool that runs every file in a transaction: without CONCURRENTLY, and with a way around."""
+    if part.transaction:
+        return part
+    by_hand = part.up[0]
+    note = (
+        f"{tool} cannot leave its transaction, and this blocks writes to the table while it works. On a large table "
+        f"run `{by_hand}` by hand before you deploy: what is there already is then left alone."
+    )
+    plain = [
+        one.replace("INDEX CONCURRENTLY ", "INDEX IF NOT EXISTS " if one.startswith("CREATE") else "INDEX IF EXISTS ")
+        for one in part.up
+    ]
+    return replace(part, up=tuple(plain), transaction=True, notes=(*part.notes, note))

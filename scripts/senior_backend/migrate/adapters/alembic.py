@@ -5,19 +5,22 @@ from __future__ import annotations
 import configparser
 import hashlib
 import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from senior_backend.console.errors import InputError, UndecidedError
 from senior_backend.migrate.adapters import Unit, _projects
 from senior_backend.migrate.adapters import _shared as shared
+from senior_backend.migrate.writer import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
     from pathlib import Path
 
+    from senior_backend.migrate.fields import Field
     from senior_backend.migrate.statements import Engine
-    from senior_backend.migrate.writer import Part
+    from senior_backend.migrate.writer import Operation, Part
 
 NAME = "alembic"
 APPLY = "alembic upgrade head"
@@ -28,6 +31,13 @@ _RUNNING = re.compile(r"^-- Running upgrade (?P<old>[^\n]*?) -> (?P<new>\w+)[^\n
 _VERSION_TABLE = re.compile(
     r"^(?:INSERT INTO|UPDATE|CREATE TABLE|DELETE FROM) alembic_version\b.*?;\s*$", re.MULTILINE | re.DOTALL
 )
+_ON_POSTGRESQL = 'op.get_context().dialect.name == "postgresql"'
+_TYPES = {
+    "string": "sa.Text()", "text": "sa.Text()", "integer": "sa.Integer()", "bigint": "sa.BigInteger()",
+    "smallint": "sa.SmallInteger()", "float": "sa.Double()", "decimal": "sa.Numeric()", "boolean": "sa.Boolean()",
+    "date": "sa.Date()", "time": "sa.Time()", "datetime": "sa.DateTime(timezone=True)", "uuid": "sa.Uuid()",
+    "json": "sa.JSON()", "binary": "sa.LargeBinary()", "references": "sa.BigInteger()",
+}  # fmt: skip
 _BIND = re.compile(r"(?<![:\w\\]):(?=[A-Za-z_]\w*)(?!:)")
 
 
@@ -93,12 +103,13 @@ def new(root: Path, parts: Sequence[Part], engine: Engine, now: datetime) -> lis
             hint="Merge them first: alembic merge heads",
         )
     parent = heads[0] if heads else None
+    style = _style(root, engine)
     planned = []
     for index, part in enumerate(parts):
         revision = hashlib.sha256(f"{parent}{part.slug}{now.isoformat()}{index}".encode()).hexdigest()[:12]
         revision = _next_number(files, index) or revision
         name = _file_name(root, revision, part.slug, now)
-        planned.append((_versions(root) / name, _revision(part, revision, parent, now, engine)))
+        planned.append((_versions(root) / name, _revision(part, revision, parent, now, style)))
         parent = revision
     return planned
 
@@ -111,46 +122,196 @@ def _next_number(files: dict[str, tuple[Path, tuple[str, ...]]], index: int) -> 
     return str(int(last) + 1 + index).zfill(len(last))
 
 
-def _revision(part: Part, revision: str, parent: str | None, now: datetime, engine: Engine) -> str:
+def _revision(part: Part, revision: str, parent: str | None, now: datetime, style: _Style) -> str:
     title = part.slug.replace("_", " ")
     notes = shared.comments(part, "")
     docstring = f'"""{title[:1].upper() + title[1:]}.\n\n' + (f"{notes}\n" if notes else "")
     docstring += f'Revision ID: {revision}\nRevises: {parent or ""}\nCreate Date: {now:%Y-%m-%d %H:%M:%S}\n"""\n'
-    down = _body(part.down, part, engine)
+    if part.operations and style.neutral:
+        up = "".join(_operation(one, style) for one in part.operations)
+        down = "".join(_way_back(one, style) for one in reversed(part.operations))
+    else:
+        up, down = _executed(part.up, part, style), _executed(part.down, part, style)
     if not part.down:
         reason = part.irreversible or "there is no way back"
-        down = f"    raise NotImplemented{'Error'}({reason!r})\n"
+        down = f"    raise RuntimeError({reason!r})\n"
+    imports = "import sqlalchemy as sa\nfrom alembic import op\n" if "sa." in up + down else "from alembic import op\n"
+    if "postgresql." in up + down:
+        imports += "from sqlalchemy.dialects import postgresql\n"
     return (
-        f"{docstring}\nfrom alembic import op\n\nrevision = {_quoted(revision)}\n"
+        f"{docstring}\n{imports}\nrevision = {_quoted(revision)}\n"
         f"down_revision = {_quoted(parent) if parent else None}\nbranch_labels = None\ndepends_on = None\n\n\n"
-        f"def upgrade() -> None:\n{_body(part.up, part, engine)}\n\ndef downgrade() -> None:\n{down}"
+        f"def upgrade() -> None:\n{up}\n\ndef downgrade() -> None:\n{down or '    pass' + chr(10)}"
     )
 
 
 def _quoted(text: str) -> str:
-    return f'"{text}"'
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _body(statements: Sequence[str], part: Part, engine: Engine) -> str:
-    indent = "    "
-    lines = ""
-    if not part.transaction and engine == "postgresql":
+def _names(operation: Operation) -> tuple[str, str]:
+    """Return table and columns as SQLAlchemy's usual names have them: ix_table_column."""
+    columns = operation.columns or tuple(field.name for field in operation.fields)
+    return operation.table, "_".join(columns)
+
+
+def _index_call(table: str, columns: Sequence[str], *, unique: bool) -> str:
+    name = f"{'uq' if unique else 'ix'}_{table}_{'_'.join(columns)}"[:63]
+    listed = ", ".join(_quoted(column) for column in columns)
+    return f"{_quoted(name)}, {_quoted(table)}, [{listed}]" + (", unique=True" if unique else "")
+
+
+def _operation(one: Operation, style: _Style) -> str:
+    table, joined = _names(one)
+    if one.kind == "add-column":
+        return f"    op.add_column({_quoted(table)}, {_column(one.fields[0], style)})\n"
+    if one.kind == "create-index":
+        return _outside(
+            f"op.create_index({_index_call(table, one.columns, unique=one.unique)}, postgresql_concurrently=True)"
+        )
+    if one.kind == "drop-index":
+        name = _quoted(f"{'uq' if one.unique else 'ix'}_{table}_{joined}"[:63])
+        return _outside(f"op.drop_index({name}, table_name={_quoted(table)}, postgresql_concurrently=True)")
+    if one.kind == "foreign-key":
+        return _foreign_key(one)
+    if one.kind == "validate":
+        statement = f"ALTER TABLE {quoted(table, 'postgresql')} VALIDATE CONSTRAINT fk_{table}_{joined}"
+        return f"    if {_ON_POSTGRESQL}:\n        op.execute({_quoted(statement)})\n"
+    return _table(one, style)
+
+
+def _way_back(one: Operation, style: _Style) -> str:
+    table, joined = _names(one)
+    if one.kind == "add-column":
+        return f"    op.drop_column({_quoted(table)}, {_quoted(one.fields[0].name)})\n"
+    if one.kind == "create-index":
+        return _operation(replace(one, kind="drop-index"), style)
+    if one.kind == "drop-index":
+        return _operation(replace(one, kind="create-index"), style)
+    if one.kind == "foreign-key":
+        name = _quoted(f"fk_{table}_{joined}")
+        return (
+            f"    with op.batch_alter_table({_quoted(table)}) as batch:\n"
+            f'        batch.drop_constraint({name}, type_="foreignkey")\n'
+        )
+    if one.kind == "validate":
+        return ""
+    return f"    op.drop_table({_quoted(table)})\n"
+
+
+def _outside(call: str) -> str:
+    return (
+        "    # PostgreSQL builds and drops an index CONCURRENTLY only outside a transaction.\n"
+        f"    with op.get_context().autocommit_block():\n        {call}\n"
+    )
+
+
+def _foreign_key(one: Operation) -> str:
+    table, joined = _names(one)
+    field = one.fields[0]
+    name, refers = f"fk_{table}_{joined}", field.refers or ""
+    statement = (
+        f"ALTER TABLE {quoted(table, 'postgresql')} ADD CONSTRAINT {name} FOREIGN KEY "
+        f"({quoted(field.name, 'postgresql')}) REFERENCES {quoted(refers, 'postgresql')} (id) NOT VALID"
+    )
+    return (
+        f"    if {_ON_POSTGRESQL}:\n        # NOT VALID reads no row under the lock; the next revision validates.\n"
+        f"        op.execute(\n            {_quoted(statement)}\n        )\n    else:\n"
+        f"        with op.batch_alter_table({_quoted(table)}) as batch:\n"
+        f'            batch.create_foreign_key({_quoted(name)}, {_quoted(refers)}, [{_quoted(field.name)}], ["id"])\n'
+    )
+
+
+def _table(one: Operation, style: _Style) -> str:
+    lines = [] if one.key else [f'sa.Column("id", {style.key}, nullable=False)']
+    lines += [_column(field, style) for field in one.fields]
+    keys = one.key or ("id",)
+    lines.append(f"sa.PrimaryKeyConstraint({', '.join(_quoted(key) for key in keys)})")
+    for field in one.fields:
+        if field.refers:
+            action = ', ondelete="CASCADE"' if one.cascade else ""
+            name = _quoted(f"fk_{one.table}_{field.name}")
+            target = _quoted(f"{field.refers}.id")
+            lines.append(f"sa.ForeignKeyConstraint([{_quoted(field.name)}], [{target}], name={name}{action})")
+        if field.index == "unique":
+            lines.append(f"sa.UniqueConstraint({_quoted(field.name)}, name={_quoted(f'uq_{one.table}_{field.name}')})")
+    body = "".join(f"        {line},\n" for line in [_quoted(one.table), *lines])
+    indexed = [
+        field.name
+        for field in one.fields
+        if field.index == "index" or (field.refers and field.index is None and field.name not in one.key[:1])
+    ]
+    indexes = "".join(f"    op.create_index({_index_call(one.table, [name], unique=False)})\n" for name in indexed)
+    return f"    op.create_table(\n{body}    )\n{indexes}"
+
+
+def _column(field: Field, style: _Style) -> str:
+    kind = style.key if field.refers else _TYPES[field.type]
+    if field.type == "string" and field.modifiers:
+        kind = f"sa.String({field.modifiers})"
+    elif field.type == "decimal" and field.modifiers:
+        kind = f"sa.Numeric({field.modifiers.replace(',', ', ')})"
+    elif field.type == "datetime":
+        kind = style.time
+    default = ""
+    if field.default is not None:
+        if field.type == "datetime":
+            default = ", server_default=sa.func.now()"
+        elif field.type == "boolean":
+            default = f", server_default=sa.{field.sql_default('postgresql')}()"
+        else:
+            default = f", server_default={_quoted(field.default)}"
+    return f"sa.Column({_quoted(field.name)}, {kind}{default}, nullable={not field.required})"
+
+
+def _executed(statements: Sequence[str], part: Part, style: _Style) -> str:
+    indent, lines = "    ", ""
+    if not part.transaction:
         lines, indent = "    # PostgreSQL builds an index CONCURRENTLY only outside a transaction.\n", "        "
         lines += "    with op.get_context().autocommit_block():\n"
     for one in statements:
-        escaped = _BIND.sub(r"\:", one.replace("\\", "\\\\")) if "\\" in one else _BIND.sub(r"\\:", one)
-        if "\n" in escaped:
-            inner = "\n".join(f"{indent}    {line}" for line in escaped.splitlines())
-            lines += f'{indent}op.execute(\n{indent}    """\n{inner}\n{indent}    """\n{indent})\n'
-        elif '"' in escaped:
-            lines += (
-                f"{indent}op.execute({escaped!r})\n"
-                if "\\" not in escaped
-                else f'{indent}op.execute("""{escaped} """)\n'
-            )
+        # op.execute takes `:name` for a parameter; a backslash before the colon says that it is none.
+        text = _BIND.sub(r"\\:", one)
+        if one.startswith("SET LOCAL") and style.neutral:
+            lines += f"{indent}if {_ON_POSTGRESQL}:\n{indent}    op.execute({_quoted(text)})\n"
+        elif "\n" in text:
+            inner = text.replace("\\", "\\\\").replace('"""', r"\"\"\"")
+            inner = "".join(f"{indent}    {line}\n" for line in inner.splitlines())
+            lines += f'{indent}op.execute(\n{indent}    """\n{inner}{indent}    """\n{indent})\n'
         else:
-            lines += f'{indent}op.execute("{escaped}")\n'
+            lines += f"{indent}op.execute({_quoted(text)})\n"
     return lines
+
+
+@dataclass(frozen=True, slots=True)
+class _Style:
+    """How the project spells keys and times; `neutral` says that a revision may run on more than one engine."""
+
+    key: str
+    time: str
+    neutral: bool
+
+
+def _style(root: Path, engine: Engine) -> _Style:
+    text = "".join(shared.head(path, 65536) for path in sorted(_versions(root).glob("*.py")))
+    return _Style(
+        _spelled(text, "id") or "sa.BigInteger()",
+        _spelled(text, "created_at") or "sa.DateTime(timezone=True)",
+        engine in ("postgresql", "sqlite"),
+    )
+
+
+def _spelled(text: str, column: str) -> str | None:
+    """Return the type that the project's revisions give a column of that name."""
+    found = re.search(rf"""sa\.Column\(\s*["']{column}["'],\s*""", text)
+    if not found:
+        return None
+    depth, position = 0, found.end()
+    while position < len(text) and (depth or text[position] not in ",)"):
+        depth += {"(": 1, ")": -1}.get(text[position], 0)
+        position += 1
+    kind = text[found.end() : position].strip()
+    return kind if re.match(r"(sa|postgresql)\.\w+", kind) else None
 
 
 def _location(root: Path) -> Path:

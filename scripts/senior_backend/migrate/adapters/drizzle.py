@@ -54,6 +54,7 @@ def new(root: Path, parts: Sequence[Part], engine: Engine, now: datetime) -> lis
     """Return the SQL files, the longer journal, and a snapshot that repeats the last one."""
     del engine
     shared.needs_statements(parts, NAME)
+    parts = [shared.in_one_transaction(part, NAME) for part in parts]
     journal = _journal(root)
     entries: list[dict[str, Any]] = journal["entries"]
     files: list[tuple[Path, str]] = []

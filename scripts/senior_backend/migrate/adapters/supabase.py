@@ -43,6 +43,7 @@ def new(root: Path, parts: Sequence[Part], engine: Engine, now: datetime) -> lis
     """Return the files for `parts`."""
     del engine
     shared.needs_statements(parts, NAME)
+    parts = [shared.in_one_transaction(part, NAME) for part in parts]
     existing = [match[1] for path in root.glob("*.sql") if (match := re.match(r"(\d+)_", path.name))]
     numbers = shared.next_versions(existing, len(parts), now)
     return [

@@ -50,7 +50,7 @@ def handle(options: argparse.Namespace) -> tuple[Report, str]:
     token = plan.token_of(wanted, view.state, view.identity) if wanted.items else None
     findings = [*reasons]
     if direction == "up":
-        findings.extend(preflight([item.migration for item in wanted.items], view.folder, view.engine))
+        findings.extend(preflight([item.migration for item in wanted.items], view.folder, view.engine, view.version))
     findings.extend(
         Finding(
             "held", "info", f"{held.path.name} waits", str(held.path), "Deploy the application, then --after-deploy"
@@ -62,7 +62,8 @@ def handle(options: argparse.Namespace) -> tuple[Report, str]:
         arguments = _repeated(options)
         call = f"db_migrate.py {direction}{arguments}" + (f" --token {token}" if reasons else "")
         following.append(NextCommand(call, "run exactly this plan"))
-    summary = f"{len(wanted.items)} files would run {direction} on {view.address.shown}"
+    count = len(wanted.items)
+    summary = f"{count} file{'s' if count != 1 else ''} would run {direction} on {view.address.shown}"
     if not wanted.items:
         summary = f"nothing to run on {view.address.shown}"
     if reasons:

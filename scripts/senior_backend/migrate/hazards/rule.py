@@ -121,6 +121,9 @@ class TransactionState:
     operations: list[tuple[Operation, ParsedStatement]] = field(default_factory=list)
     locks: dict[tuple[str, str], tuple[str, ParsedStatement]] = field(default_factory=dict)
     settings: dict[str, str | None] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+    data: ParsedStatement | None = None
+    """The first change of data."""
 
 
 @dataclass(slots=True)
@@ -136,10 +139,12 @@ class Context:
     transaction: TransactionState
     in_transaction: bool | None
     """Whether the statement runs in a transaction with others; None where nobody knows."""
+    position: int = 0
     settings: dict[str, str | None] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
     """What a rule keeps for later statements of the same migration, under its own id."""
     _created: set[tuple[str, str]] | None = None
+    _renamed: dict[str, int] | None = None
 
     def is_new(self, table: Name) -> bool:
         """Whether a table was created by this migration (or is temporary): nobody uses it yet."""
@@ -160,6 +165,12 @@ class Context:
             self._created = set(_created(self.statements))
         return (kind, self.catalog.fold(name.name)) in self._created
 
+    def renamed_later(self, table: Name) -> bool:
+        """Whether a later statement of this migration gives the name of `table` to another table."""
+        if self._renamed is None:
+            self._renamed = dict(_renamed(self.statements))
+        return self._renamed.get(table.name.lower(), -1) >= self.position
+
     def has_lock_timeout(self) -> bool:
         """Whether waiting for a lock is bounded: by the runner, the session, the transaction or the server."""
         return self.unit.timeouts or self.setting("lock_timeout") not in (None, "0", "0s", "0ms")
@@ -179,6 +190,15 @@ class Context:
         """Whether the server is of this version or newer; one that is not known is taken for a maintained one."""
         known = self.version or MAINTAINED.get(self.catalog.engine, (0,))
         return known >= version
+
+
+def _renamed(statements: Iterable[ParsedStatement]) -> Iterator[tuple[str, int]]:
+    from senior_backend.migrate import operations as ops
+
+    for position, statement in enumerate(statements):
+        for operation in statement.operations:
+            if isinstance(operation, ops.RenameTable):
+                yield operation.new_name.lower(), position
 
 
 def _created(statements: Iterable[ParsedStatement]) -> Iterator[tuple[str, str]]:

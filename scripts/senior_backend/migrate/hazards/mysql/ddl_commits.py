@@ -10,19 +10,17 @@ from senior_backend.migrate.hazards.rule import Context, Example, Hazard, Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_DATA = (ops.Insert, ops.Update, ops.Delete)
-
 
 def check(operation: ops.Operation, context: Context) -> Iterator[Hazard]:
     """Report DDL that commits the data changes before it."""
     if context.in_transaction is not True or context.notes.get(RULE.id):
         return
     table = getattr(operation, "table", None)
-    before = [parsed for step, parsed in context.transaction.operations if isinstance(step, _DATA)]
-    if not before and not context.transaction.explicit:
+    before = context.transaction.data
+    if before is None and not context.transaction.explicit:
         return
     context.notes[RULE.id] = True
-    what = f"the change of data in line {before[0].statement.line}" if before else "the transaction that BEGIN opened"
+    what = f"the change of data in line {before.statement.line}" if before else "the transaction that BEGIN opened"
     yield Hazard(
         f"DDL commits {what}: a failure further down leaves it in place, and ROLLBACK undoes nothing",
         "Keep DDL and changes of data in migrations of their own.",

@@ -20,14 +20,16 @@ def check(operation: ops.Operation, context: Context) -> Iterator[Hazard]:
         return
     if context.in_transaction is not True or context.is_new(operation.table):  # type: ignore[attr-defined]
         return
-    noted: set[int] = context.notes.setdefault(RULE.id, set())
-    if id(context.transaction) in noted:
-        return
-    for step, parsed in context.transaction.operations:
+    state = context.transaction
+    if RULE.id in state.notes:
+        return  # one report a transaction is enough
+    examined = state.notes.get("examined", 0)
+    state.notes["examined"] = len(state.operations)
+    for step, parsed in state.operations[examined:]:
         for table, mode in postgres_locks.locks(step, context.catalog):
             if mode != postgres_locks.ACCESS_EXCLUSIVE or context.is_new(table) or context.table(table) is None:
                 continue
-            noted.add(id(context.transaction))
+            state.notes[RULE.id] = True
             yield Hazard(
                 f"the change of data runs while the transaction holds the {mode} lock on {table} of line "
                 f"{parsed.statement.line}: nobody can read {table} until all of it is done",

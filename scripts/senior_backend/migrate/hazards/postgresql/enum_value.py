@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
@@ -11,8 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def check(operation: ops.AddEnumValue, context: Context) -> Iterator[Hazard]:
-    """Report a new value on a server, or in a place, where it cannot be used."""
+_LITERAL = re.compile(r"'(?:[^']|'')*'")
+
+
+def check(operation: ops.CreateEnum | ops.AddEnumValue, context: Context) -> Iterator[Hazard]:
+    """Report a new value on a server where it cannot be added, and remember it for `finish`."""
+    if isinstance(operation, ops.CreateEnum):
+        context.transaction.notes.setdefault(RULE.id, set()).add(operation.name.name)
+        return
     if context.in_transaction is not True:
         return
     if context.version is not None and context.version < (12,):
@@ -22,25 +29,30 @@ def check(operation: ops.AddEnumValue, context: Context) -> Iterator[Hazard]:
             str(operation.name),
         )
         return
-    if any(
-        isinstance(step, ops.CreateEnum) and step.name.name == operation.name.name
-        for step, _ in context.transaction.operations
-    ):
+    if operation.name.name in context.transaction.notes.get(RULE.id, ()):
         return  # the type is of the same transaction, and so are its values
-    literal = f"'{operation.value}'"
-    for parsed in context.statements[context.statements.index(context.statement) + 1 :]:
+    context.notes.setdefault(RULE.id, {})[context.position] = f"'{operation.value}'"
+
+
+def finish(context: Context) -> Iterator[Hazard]:
+    """Report statements that use a value before the transaction that adds it is committed."""
+    added: dict[int, str] = context.notes.get(RULE.id, {})
+    waiting: set[str] = set()
+    for position in range(min(added, default=len(context.statements)), len(context.statements)):
+        parsed = context.statements[position]
         if any(isinstance(step, ops.Transaction) and step.kind == "commit" for step in parsed.operations):
-            return
-        if any(isinstance(step, (ops.AddEnumValue, ops.Other)) for step in parsed.operations):
-            continue
-        if literal in parsed.statement.text:
-            yield Hazard(
-                f"the new value {literal} is used in the same transaction, which PostgreSQL refuses (error 55P04)",
-                "Commit the new value first: put what uses it into the next migration.",
-                str(operation.name),
-                statement=parsed,
-            )
-            return
+            waiting.clear()
+        elif position in added:
+            waiting.add(added[position])
+        elif waiting and not any(isinstance(step, ops.Other) for step in parsed.operations):
+            used = waiting.intersection(_LITERAL.findall(parsed.statement.text))
+            for literal in sorted(used):
+                waiting.discard(literal)
+                yield Hazard(
+                    f"the new value {literal} is used in the same transaction, which PostgreSQL refuses (error 55P04)",
+                    "Commit the new value first: put what uses it into the next migration.",
+                    statement=parsed,
+                )
 
 
 RULE = Rule(
@@ -50,8 +62,9 @@ RULE = Rule(
     catalogue="B1.34",
     severity="error",
     effect="fails",
-    on=(ops.AddEnumValue,),
+    on=(ops.CreateEnum, ops.AddEnumValue),
     check=check,
+    finish=finish,
     bad=(
         Example(
             "ALTER TYPE mood ADD VALUE 'great'; ALTER TABLE moods ALTER COLUMN m SET DEFAULT 'great';"

@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def check(operation: ops.CreateIndex, context: Context) -> Iterator[Hazard]:
+def check(operation: ops.CreateIndex | ops.DropIndex, context: Context) -> Iterator[Hazard]:
     """Report a retry that would keep a broken index; a DROP before it, or a catalogue that knows better, is enough."""
+    dropped: set[str] = context.notes.setdefault(RULE.id, set())
+    if isinstance(operation, ops.DropIndex):
+        dropped.add(operation.index.name)
+        return
     if not (operation.concurrently and operation.if_not_exists) or operation.name is None:
         return
     if context.is_new(operation.table):
@@ -29,7 +33,7 @@ def check(operation: ops.CreateIndex, context: Context) -> Iterator[Hazard]:
             severity="error",
         )
         return
-    if context.catalog.complete or _dropped_before(operation.name, context):
+    if context.catalog.complete or operation.name in dropped:
         return
     yield Hazard(
         f"where an earlier attempt failed, IF NOT EXISTS silently keeps its INVALID index {operation.name}",
@@ -39,24 +43,13 @@ def check(operation: ops.CreateIndex, context: Context) -> Iterator[Hazard]:
     )
 
 
-def _dropped_before(index: str, context: Context) -> bool:
-    for parsed in context.statements:
-        if parsed is context.statement:
-            return False
-        if any(
-            isinstance(operation, ops.DropIndex) and operation.index.name == index for operation in parsed.operations
-        ):
-            return True
-    return False
-
-
 RULE = Rule(
     id="pg-if-not-exists-keeps-invalid-index",
     summary="IF NOT EXISTS keeps an INVALID index that a failed CREATE INDEX CONCURRENTLY left behind",
     why="IF NOT EXISTS looks at the name only. The invalid index costs every write and serves no read.",
     catalogue="B1.6",
     severity="warning",
-    on=(ops.CreateIndex,),
+    on=(ops.CreateIndex, ops.DropIndex),
     check=check,
     bad=(Example("CREATE INDEX CONCURRENTLY IF NOT EXISTS users_name ON users (name);", transaction=False),),
     good=(

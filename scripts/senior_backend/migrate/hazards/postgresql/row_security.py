@@ -16,17 +16,12 @@ def check(operation: ops.AlterTable, context: Context) -> Iterator[Hazard]:
     """Report a table whose rows vanish for everybody but its owner."""
     if operation.action != "enable-rls" or context.is_new(operation.table):
         return
-    key = context.catalog.key(operation.table)
-    for parsed in context.statements:
-        for step in parsed.operations:
-            if (
-                isinstance(step, ops.CreateObject)
-                and step.kind == "policy"
-                and step.table is not None
-                and context.catalog.key(step.table) == key
-                and (context.in_transaction is True or parsed.statement.start < context.statement.statement.start)
-            ):
-                return
+    policies: dict[tuple[str, str], int] | None = context.notes.get(RULE.id)
+    if policies is None:
+        policies = context.notes[RULE.id] = dict(_policies(context))
+    first = policies.get(context.catalog.key(operation.table))
+    if first is not None and (context.in_transaction is True or first < context.position):
+        return
     relation = text.name(operation.table)
     yield Hazard(
         f"from this moment on every role but the owner sees no row of {operation.table}, and can write none",
@@ -34,6 +29,14 @@ def check(operation: ops.AlterTable, context: Context) -> Iterator[Hazard]:
         f"CREATE POLICY … ON {relation} …;\nALTER TABLE {relation} ENABLE ROW LEVEL SECURITY;",
         str(operation.table),
     )
+
+
+def _policies(context: Context) -> Iterator[tuple[tuple[str, str], int]]:
+    """Yield the tables that get a policy here, with the place of the first one last."""
+    for position in range(len(context.statements) - 1, -1, -1):
+        for step in context.statements[position].operations:
+            if isinstance(step, ops.CreateObject) and step.kind == "policy" and step.table is not None:
+                yield context.catalog.key(step.table), position
 
 
 RULE = Rule(

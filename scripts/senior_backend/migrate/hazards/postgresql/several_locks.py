@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def check(operation: ops.Operation, context: Context) -> Iterator[Hazard]:
     """Report the statement that takes a second table into a transaction that locks one already."""
-    if context.in_transaction is not True:
+    if context.in_transaction is not True or context.notes.get(RULE.id):
         return
     held = context.transaction.locks
     for table, mode in postgres_locks.locks(operation, context.catalog):
@@ -27,7 +27,7 @@ def check(operation: ops.Operation, context: Context) -> Iterator[Hazard]:
         others = [other for other in held if other != key and held[other][1] is not context.statement]
         first = key not in held
         held.setdefault(key, (mode, context.statement))
-        if not first or not others or context.notes.get(RULE.id):
+        if not first or not others:
             continue
         context.notes[RULE.id] = True
         place = held[others[0]][1].statement.line

@@ -11,29 +11,26 @@ from senior_backend.migrate.hazards.rule import Context, Example, Hazard, Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from senior_backend.migrate.hazards.rule import TransactionState
 
-def check(operation: ops.ValidateConstraint, context: Context) -> Iterator[Hazard]:
+
+def check(operation: ops.AddConstraint | ops.ValidateConstraint, context: Context) -> Iterator[Hazard]:
     """Report a validation that runs while an earlier statement of its transaction holds a blocking lock."""
-    if context.is_new(operation.table) or context.in_transaction is False:
-        return
-    earlier = (
-        [step for step, _ in context.transaction.operations]
-        if context.in_transaction
-        else [step for parsed in context.statements for step in parsed.operations]
+    added: dict[tuple[tuple[str, str], str | None], tuple[str, TransactionState]] = context.notes.setdefault(
+        RULE.id, {}
     )
     key = context.catalog.key(operation.table)
-    for step in earlier:
-        if (
-            isinstance(step, ops.AddConstraint)
-            and context.catalog.key(step.table) == key
-            and not step.constraint.valid
-            and (step.constraint.name or operation.name) == operation.name
-        ):
-            break
-    else:
+    if isinstance(operation, ops.AddConstraint):
+        if not operation.constraint.valid:
+            added[key, operation.constraint.name] = (operation.constraint.kind, context.transaction)
         return
-    held = "SHARE ROW EXCLUSIVE" if step.constraint.kind == "foreign-key" else "ACCESS EXCLUSIVE"
-    where = "" if context.in_transaction else " where the runner wraps the file in one transaction"
+    if context.is_new(operation.table) or context.in_transaction is False:
+        return
+    kind, transaction = added.get((key, operation.name)) or added.get((key, None)) or (None, None)
+    if kind is None or (context.in_transaction and transaction is not context.transaction):
+        return
+    held = "SHARE ROW EXCLUSIVE" if kind == "foreign-key" else "ACCESS EXCLUSIVE"
+    where = "" if context.in_transaction else ", where the runner wraps the file in one transaction"
     yield Hazard(
         f"the {held} lock of ADD CONSTRAINT {operation.name} is held while VALIDATE reads the whole table"
         f"{context.rows(operation.table)}{where}",
@@ -53,7 +50,7 @@ RULE = Rule(
     severity="error",
     lock="ACCESS EXCLUSIVE",
     effect="scan",
-    on=(ops.ValidateConstraint,),
+    on=(ops.AddConstraint, ops.ValidateConstraint),
     check=check,
     bad=(
         Example(

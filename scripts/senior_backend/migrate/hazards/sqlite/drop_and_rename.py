@@ -38,11 +38,7 @@ def _taken_over(operation: ops.DropTable | ops.RenameTable, context: Context) ->
     """Whether a table of this migration has, or gets, the name: a rebuild."""
     if isinstance(operation, ops.RenameTable) and context.created_here("table", operation.table):
         return True
-    return any(
-        isinstance(step, ops.RenameTable) and step.new_name.lower() == operation.table.name.lower()
-        for parsed in context.statements
-        for step in parsed.operations
-    )
+    return context.renamed_later(operation.table)
 
 
 RULE = Rule(

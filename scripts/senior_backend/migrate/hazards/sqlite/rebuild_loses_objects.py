@@ -12,20 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def _rebuilt(operation: ops.DropTable, context: Context) -> bool:
-    """Whether another table takes the name of the dropped one later in the migration."""
-    position = context.statements.index(context.statement)
-    return any(
-        isinstance(step, ops.RenameTable) and step.new_name.lower() == operation.table.name.lower()
-        for parsed in context.statements[position:]
-        for step in parsed.operations
-    )
-
-
 def check(operation: ops.DropTable, context: Context) -> Iterator[Hazard]:
     """Report indexes and triggers that are not made again."""
     table = context.table(operation.table)
-    if table is None or context.is_new(operation.table) or not _rebuilt(operation, context):
+    if table is None or context.is_new(operation.table) or not context.renamed_later(operation.table):
         return
     lost = [
         f"the index {index.name}"

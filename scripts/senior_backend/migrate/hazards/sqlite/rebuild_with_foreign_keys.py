@@ -11,19 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def _rebuilt(operation: ops.DropTable, context: Context) -> bool:
-    """Whether another table takes the name of the dropped one later in the migration."""
-    position = context.statements.index(context.statement)
-    return any(
-        isinstance(step, ops.RenameTable) and step.new_name.lower() == operation.table.name.lower()
-        for parsed in context.statements[position:]
-        for step in parsed.operations
-    )
-
-
 def check(operation: ops.DropTable, context: Context) -> Iterator[Hazard]:
     """Report a drop that deletes, or is refused because of, the rows of its children."""
-    if context.is_new(operation.table) or not _rebuilt(operation, context):
+    if context.is_new(operation.table) or not context.renamed_later(operation.table):
         return
     children = context.catalog.children(operation.table)
     if not children or context.setting("foreign_keys") in ("off", "0", "false", "no"):

@@ -18,13 +18,12 @@ def check(operation: ops.RenameTable, context: Context) -> Iterator[Hazard]:
         return
     if context.setting("legacy_alter_table") in ("on", "1", "true", "yes"):
         return
-    position = context.statements.index(context.statement)
-    created = any(
-        isinstance(step, ops.CreateTable) and step.table.name.lower() == operation.table.name.lower()
-        for parsed in context.statements[position:]
+    table = operation.table.name.lower()
+    if not any(
+        isinstance(step, ops.CreateTable) and step.table.name.lower() == table
+        for parsed in context.statements[context.position :]
         for step in parsed.operations
-    )
-    if not created:
+    ):
         return
     children = ", ".join(sorted(child.name.name for child in context.catalog.children(operation.table)))
     yield Hazard(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def check(operation: ops.Update | ops.Delete, context: Context) -> Iterator[Hazard]:
     """Report a change of every row in one statement."""
-    if operation.filtered or context.is_new(operation.table):
+    if operation.filtered or context.is_new(operation.table) or operation.table.name.startswith("sqlite_"):
         return
     verb = "UPDATE" if isinstance(operation, ops.Update) else "DELETE"
     yield Hazard(

@@ -1,0 +1,85 @@
+"""`db_migrate.py lint` against squawk, whole processes: python3 benchmarks/migrate_lint.py [statements].
+
+Both check the same file of PostgreSQL statements, rounds interleaved; squawk comes from `requirements/peers.txt`.
+The linter here replays the schema as it goes, squawk looks at each statement alone.
+"""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from senior_backend.console.environment import REQUIREMENTS, build  # noqa: E402
+
+ROUNDS = 5
+SMALL = "ALTER TABLE users ADD COLUMN age int;\nCREATE INDEX users_age ON users (age);\n"
+KINDS = (
+    "CREATE TABLE t{n} (id bigint PRIMARY KEY, name text NOT NULL, owner_id bigint, at timestamptz DEFAULT now());",
+    "CREATE INDEX t{n}_name ON t{n} (name);",
+    "ALTER TABLE t{old} ADD COLUMN c{n} int NOT NULL DEFAULT 5;",
+    "ALTER TABLE t{old} ADD CONSTRAINT c{n} CHECK (id > 0) NOT VALID;",
+    "ALTER TABLE t{old} VALIDATE CONSTRAINT c{n};",
+    "CREATE INDEX CONCURRENTLY i{n} ON t{old} (name, owner_id);",
+    "ALTER TABLE s{n} ALTER COLUMN name TYPE varchar(200);",
+    "UPDATE t{old} SET name = 'x' WHERE id BETWEEN {n} AND {n} + 100;",
+    "ALTER TABLE s{n} ADD CONSTRAINT f{n} FOREIGN KEY (owner_id) REFERENCES t{old} (id) NOT VALID;",
+    "DROP INDEX CONCURRENTLY i{n};",
+)
+
+
+def corpus(statements: int) -> str:
+    """Return a script of so many statements of ten kinds, over many tables."""
+    rounds = range(statements // len(KINDS))
+    return "\n".join(kind.format(n=n, old=max(n - 1, 0)) for n in rounds for kind in KINDS) + "\n"
+
+
+def seconds(command: list[str]) -> float:
+    """Return the wall-clock time of one run, in seconds; both tools end with 1 where they find something."""
+    started = time.perf_counter()
+    done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    taken = time.perf_counter() - started
+    if done.returncode not in (0, 1):
+        raise RuntimeError(done.stderr.decode())
+    return taken
+
+
+def compare(commands: dict[str, list[str]], rounds: int = ROUNDS) -> dict[str, float]:
+    """Return the median time of each command, with the rounds interleaved."""
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(rounds):
+        for name, command in commands.items():
+            times[name].append(seconds(command))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def commands(path: Path) -> dict[str, list[str]]:
+    """Return the command lines of both tools for a file."""
+    squawk = build(REQUIREMENTS / "peers.txt", "peers").parent / "squawk"
+    python = build(REQUIREMENTS / "migrate.txt", "migrate")
+    lint = [str(python), str(ROOT / "scripts" / "db_migrate.py"), "lint", str(path), "--engine", "postgresql"]
+    return {"squawk": [str(squawk), str(path)], "db_migrate lint": lint}
+
+
+def main() -> int:
+    statements = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    with tempfile.TemporaryDirectory() as folder:
+        print(f"Python {platform.python_version()}, {ROUNDS} interleaved rounds, medians of whole processes")
+        for name, text in (("small file", SMALL), (f"{statements:,} statements", corpus(statements))):
+            path = Path(folder) / "migration.sql"
+            path.write_text(text)
+            results = compare(commands(path))
+            for tool, value in results.items():
+                print(f"{name:<20}{tool:<18}{value * 1000:8.1f} ms{value / results['squawk']:8.2f}x")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""Migrations of projects that use another tool, read by that tool's adapter."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from senior_backend.migrate import adapters
+from senior_backend.migrate.files import read_text
+from senior_backend.migrate.hazards.rule import Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from senior_backend.migrate.statements import Engine
+
+_LEVELS = 6
+"""How far above a path its project is looked for."""
+
+
+def units_at(path: Path) -> tuple[list[Unit], Engine | None] | None:
+    """Return the migrations of the project to which `path` belongs, and its engine where the project names one.
+
+    A folder gives those below it (all, where it is the project's own folder or above its migrations). A file gives
+    itself behind those before it, which are only replayed. None where `path` is of no other tool's migrations.
+
+    Raises:
+        InputError: the tool's files are malformed.
+        UnavailableError: the tool has to be run and cannot be.
+    """
+    place = path.resolve()
+    found = _adapter(place)
+    if found is None:
+        return None
+    if place.is_file() and not _may_hold(place):
+        return None
+    units = [(unit.path.resolve(), unit, _unit(unit)) for unit in found.module.read(found.root)]
+    engine = next((unit.engine for _, unit, _ in units if unit.engine), None) or found.module.engine(found.root)
+    if place.is_file():
+        chosen = list(_behind_its_past(place, units))
+    else:
+        root = found.root.resolve()
+        whole = place == root or place in root.parents
+        chosen = [unit for where, _, unit in units if whole or place in where.parents]
+    return (chosen, engine) if chosen else None
+
+
+def _behind_its_past(place: Path, units: list[tuple[Path, adapters.Unit, Unit]]) -> Iterator[Unit]:
+    positions = [index for index, (where, _, _) in enumerate(units) if where == place]
+    if not positions:
+        return
+    for where, _, unit in units[: positions[-1] + 1]:
+        yield unit if where == place else replace(unit, lint=False)
+
+
+def _may_hold(path: Path) -> bool:
+    return path.suffix in (".sql", ".py", ".rb", ".cs", ".xml", ".yaml", ".yml")
+
+
+def _adapter(place: Path) -> adapters.Adapter | None:
+    start = place if place.is_dir() else place.parent
+    for folder in (start, *start.parents[:_LEVELS]):
+        found = adapters.detect(folder)
+        if found is not None:
+            return found
+        if (folder / ".git").exists() or folder == Path.home():
+            break
+    return None
+
+
+def _unit(unit: adapters.Unit) -> Unit:
+    """Return the unit with the offsets of its file, where its text is in the file."""
+    if unit.start is None:
+        return Unit(str(unit.path), unit.text, unit.transaction)
+    text = read_text(unit.path)
+    end = unit.start + len(unit.text)
+    if text[unit.start : end] != unit.text:
+        return Unit(str(unit.path), unit.text, unit.transaction)
+    return Unit(str(unit.path), re.sub(r"[^\n]", " ", text[: unit.start]) + unit.text, unit.transaction)

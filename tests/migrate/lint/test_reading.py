@@ -1,0 +1,193 @@
+"""Statements and operations of all engines, and text that is not SQL."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from senior_backend.console.errors import InputError
+from senior_backend.migrate import operations as ops
+from senior_backend.migrate.lint import read_statements
+from senior_backend.migrate.statements import ENGINES, Engine
+
+
+def opaque(sql: str, engine: Engine) -> list[str]:
+    """Return why parts of a script are not understood."""
+    return [
+        operation.reason
+        for parsed in read_statements(sql, engine)
+        for operation in parsed.operations
+        if isinstance(operation, ops.Opaque)
+    ]
+
+
+PLACES = "/* ä — 😀 */ SELECT 'é';\n  -- c\n  SELECT 2 ; ALTER TABLE \"Ünï\" ADD COLUMN a int\n;\n"
+
+
+@pytest.mark.parametrize("engine", ["postgresql", "sqlite"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_places_count_characters(engine: Engine, line_end: str) -> None:
+    text = PLACES.replace("\n", line_end)
+    statements = [parsed.statement for parsed in read_statements(text, engine)]
+    assert [text[one.start : one.end] for one in statements] == [one.text for one in statements]
+    assert [(one.line, one.column) for one in statements] == [(1, 13), (3, 3), (3, 14)]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("text", ["", " \n\t", "-- only a comment\n", ";;;"])
+def test_nothing_is_no_statement(engine: Engine, text: str) -> None:
+    assert not [one for one in read_statements(text, engine) if one.operations]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("text", ["SELECT 'abc", 'SELECT "abc', "SELECT 1 /* never ends", "SELECT '\0'"])
+def test_text_without_an_end_is_refused_with_its_place(engine: Engine, text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read_statements(text, engine)
+    assert caught.value.where is not None
+    assert caught.value.where.endswith((":1:8", ":1:10", ":1:9"))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("text", ["garbage here", "CREATE TABEL x (a int)", "ALTER TABLE", "SELEC 1", ")(", "CREATE"])
+def test_garbage_is_never_understood(engine: Engine, text: str) -> None:
+    assert opaque(text, engine)
+    assert opaque(f"SELECT 1; {text}; SELECT 2", engine)
+
+
+def test_one_bad_statement_does_not_hide_the_others() -> None:
+    parsed = read_statements("DROP TABLE a;\nnot sql;\nDROP TABLE b;", "postgresql")
+    kinds = [type(one.operations[0]) for one in parsed]
+    assert kinds == [ops.DropTable, ops.Opaque, ops.DropTable]
+    assert parsed[1].statement.line == 2
+
+
+def test_psql_commands_and_copy_data_survive() -> None:
+    text = "\\set x 1\n\\echo hello\nCOPY t (a) FROM stdin;\n1\n;'\n\\.\nDROP TABLE b;\n\\i other.sql\n"
+    assert opaque(text, "postgresql") == ["psql's \\i is not SQL: what it does is not in this file"]
+    kinds = [type(one.operations[0]).__name__ for one in read_statements(text, "postgresql")]
+    assert kinds == ["Insert", "DropTable", "Opaque"]
+
+
+def test_delimiter_and_bodies_survive() -> None:
+    text = (
+        "DELIMITER //\nCREATE TRIGGER a BEFORE INSERT ON t FOR EACH ROW "
+        "BEGIN SET NEW.x = 1; END//\nDELIMITER ;\nDROP TABLE b;"
+    )
+    assert [type(one.operations[0]) for one in read_statements(text, "mysql")] == [ops.CreateTrigger, ops.DropTable]
+
+
+def test_a_byte_order_mark_is_no_statement() -> None:
+    (parsed,) = read_statements("\ufeffDROP TABLE a;", "postgresql")
+    assert isinstance(parsed.operations[0], ops.DropTable)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "EXECUTE format('DROP TABLE %I', name);",
+        "EXECUTE 'DROP TABLE ' || name;",
+    ],
+)
+def test_sql_put_together_at_run_time_is_not_understood(body: str) -> None:
+    assert opaque(f"DO $$ DECLARE name text; BEGIN {body} END $$;", "postgresql")
+
+
+def test_a_block_in_another_language_is_not_understood() -> None:
+    assert opaque("DO LANGUAGE plpython3u $$ import os $$;", "postgresql")
+
+
+WORDS = [
+    "CREATE",
+    "TABLE",
+    "ALTER",
+    "ADD",
+    "COLUMN",
+    "DROP",
+    "t",
+    "a",
+    "int",
+    "(",
+    ")",
+    ",",
+    ";",
+    "NOT",
+    "NULL",
+    "'x'",
+    "=",
+]
+PIECES = st.lists(st.one_of(st.sampled_from(WORDS), st.text(string.printable, max_size=6)), max_size=25).map(" ".join)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@settings(max_examples=120, deadline=None)
+@given(text=PIECES)
+def test_any_text_is_read_refused_or_reported(engine: Engine, text: str) -> None:
+    try:
+        statements = read_statements(text, engine)
+    except InputError as error:
+        assert bool(error.where) is True  # noqa: PT017 - one of three outcomes
+        return
+    for parsed in statements:
+        one = parsed.statement
+        assert text[one.start : one.end] == one.text
+        assert parsed.operations
+
+
+MYSQL_FORMS = [
+    (
+        "ALTER TABLE `a`.`b` ADD COLUMN (`x` INT UNSIGNED NOT NULL DEFAULT '0' COMMENT 'it''s', y "
+        "VARCHAR(3) CHARACTER SET ascii)"
+    ),
+    "ALTER TABLE t ADD UNIQUE KEY k (a(10), b DESC) USING BTREE COMMENT 'c', DROP INDEX z, RENAME INDEX p TO q",
+    "ALTER TABLE t ADD COLUMN key_type INT, ADD COLUMN `key` INT, ADD KEY (`key`)",
+    "ALTER TABLE t ADD CONSTRAINT FOREIGN KEY (a) REFERENCES u (id) ON DELETE SET NULL ON UPDATE NO ACTION",
+    "ALTER TABLE t MODIFY c DOUBLE PRECISION NULL DEFAULT -1.5 FIRST, CHANGE a b CHAR(3) BINARY, FORCE",
+    "ALTER TABLE t ADD COLUMN g INT GENERATED ALWAYS AS (a + b) VIRTUAL, ALTER COLUMN x SET DEFAULT (uuid())",
+    (
+        "CREATE TABLE t (id SERIAL, ts TIMESTAMP(6) DEFAULT CURRENT_TIMESTAMP(6) ON UPDATE "
+        "CURRENT_TIMESTAMP(6)) ENGINE=InnoDB"
+    ),
+    (
+        "CREATE TABLE t (a INT, INDEX (a), FULLTEXT KEY f (b), CHECK (a > 0)) PARTITION BY RANGE (a) "
+        "(PARTITION p VALUES LESS THAN (5))"
+    ),
+    "CREATE DEFINER=`root`@`%` PROCEDURE p() BEGIN SELECT 1; END",
+    "CREATE OR REPLACE ALGORITHM=UNDEFINED DEFINER=`a`@`b` SQL SECURITY DEFINER VIEW v AS SELECT 1",
+    "INSERT IGNORE INTO t SET a = 1",
+    "REPLACE INTO t SELECT * FROM u",
+    "UPDATE t JOIN u ON t.a = u.a SET t.b = 1 WHERE u.c = 2",
+    "DELETE t FROM t JOIN u ON t.a = u.a WHERE u.b = 1",
+    "SET @@session.sql_mode = 'ANSI', NAMES = 1, @x := 5",
+    "/*!40101 SET NAMES utf8mb4 */",
+    "LOAD DATA LOCAL INFILE 'x' INTO TABLE t",
+]
+
+
+@pytest.mark.parametrize("sql", MYSQL_FORMS)
+def test_forms_of_mysql_are_understood(sql: str) -> None:
+    assert opaque(sql, "mysql") == []
+
+
+SQLITE_FORMS = [
+    (
+        "CREATE TABLE t (a INTEGER PRIMARY KEY ON CONFLICT REPLACE, b, c VARYING CHARACTER(255) COLLATE "
+        "NOCASE) STRICT, WITHOUT ROWID"
+    ),
+    'CREATE TABLE [t] ("a b" REFERENCES u (x) DEFERRABLE INITIALLY DEFERRED, CONSTRAINT k UNIQUE (a) ON CONFLICT IGNORE)',
+    "CREATE VIRTUAL TABLE f USING fts5(a, b)",
+    "CREATE UNIQUE INDEX IF NOT EXISTS main.i ON t (lower(a), b COLLATE NOCASE DESC) WHERE c > 0",
+    "CREATE TEMP TRIGGER IF NOT EXISTS x INSTEAD OF UPDATE OF a ON v WHEN NEW.a > 0 BEGIN SELECT 1; SELECT 2; END",
+    "WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x",
+    "INSERT OR REPLACE INTO t VALUES (1) ON CONFLICT DO NOTHING",
+    "PRAGMA main.user_version = 3",
+    "ALTER TABLE t RENAME a TO b",
+]
+
+
+@pytest.mark.parametrize("sql", SQLITE_FORMS)
+def test_forms_of_sqlite_are_understood(sql: str) -> None:
+    assert opaque(sql, "sqlite") == []

@@ -1,0 +1,97 @@
+"""How long linting takes: whole processes, and how the time grows with the number of statements."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.migrate_lint import KINDS, SMALL, compare, corpus
+from benchmarks.migrate_lint import commands as both
+from senior_backend.migrate.catalog import Catalog
+from senior_backend.migrate.hazards.registry import rules_for
+from senior_backend.migrate.hazards.rule import Unit
+from senior_backend.migrate.lint import Linter
+from senior_backend.migrate.statements import Engine
+
+ROOT = Path(__file__).parents[3]
+GROWING: dict[str, tuple[Engine, bool | None, str]] = {
+    "indexes on one table": ("postgresql", None, "CREATE INDEX i{n} ON users (name);"),
+    "tables": ("postgresql", True, "CREATE TABLE t{n} (a int REFERENCES users (id));"),
+    "columns of many tables": ("postgresql", True, "ALTER TABLE t{n} ADD COLUMN a int;"),
+    "data in one transaction": ("postgresql", True, "UPDATE users SET a = {n} WHERE id = {n};"),
+    "validations": ("postgresql", None, "ALTER TABLE users VALIDATE CONSTRAINT c{n};"),
+    "enum values": ("postgresql", True, "ALTER TYPE mood ADD VALUE 'v{n}';"),
+    "row security": ("postgresql", None, "ALTER TABLE t{n} ENABLE ROW LEVEL SECURITY;"),
+    "what is not understood": ("postgresql", None, "ALTER TABLE users FROB {n};"),
+    "mysql columns": ("mariadb", True, "ALTER TABLE t{n} MODIFY a BIGINT;"),
+    "sqlite rebuilds": ("sqlite", None, "DROP TABLE t{n}; ALTER TABLE n{n} RENAME TO t{n};"),
+}
+
+
+def seconds(engine: Engine, transaction: bool | None, text: str) -> float:
+    """Return the processor time of linting a script."""
+    linter = Linter(Catalog(engine), rules_for(engine))
+    started = time.process_time()
+    linter.run([Unit("a.sql", text, transaction)])
+    return time.process_time() - started
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("name", GROWING)
+def test_time_grows_with_the_number_of_statements_and_no_faster(name: str) -> None:
+    engine, transaction, form = GROWING[name]
+    small, large = ("\n".join(form.format(n=n) for n in range(count)) for count in (400, 3200))
+    seconds(engine, transaction, small)
+    ratio = min(seconds(engine, transaction, large) for _ in range(2)) / max(
+        min(seconds(engine, transaction, small) for _ in range(3)), 1e-4
+    )
+    assert ratio < 8 * 3, f"8 times the statements took {ratio:.1f} times as long"
+
+
+@pytest.mark.timing
+def test_a_large_file_takes_at_most_twice_as_long_as_squawk(tmp_path: Path) -> None:
+    path = tmp_path / "large.sql"
+    path.write_text(corpus(10_000))
+    results = compare(both(path), rounds=3)
+    assert results["db_migrate lint"] <= 2 * results["squawk"], results
+
+
+@pytest.mark.timing
+def test_a_small_file_takes_a_quarter_of_a_second(tmp_path: Path) -> None:
+    path = tmp_path / "small.sql"
+    path.write_text(SMALL)
+    results = compare({"lint": both(path)["db_migrate lint"]}, rounds=5)
+    bare = compare({"bare": [sys.executable, "-c", "import argparse"]}, rounds=5)["bare"]
+    # 250 ms where bare Python starts in 25; a busy machine slows both.
+    assert results["lint"] <= max(0.25, 10 * bare), results
+
+
+def test_sqlite_and_mysql_need_no_package(tmp_path: Path) -> None:
+    path = tmp_path / "a.sql"
+    path.write_text("ALTER TABLE a ADD COLUMN b TEXT;")
+    for engine in ("sqlite", "mysql"):
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-I",
+                "-S",
+                str(ROOT / "scripts" / "db_migrate.py"),
+                "lint",
+                str(path),
+                "--engine",
+                engine,
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_corpus_holds_all_kinds() -> None:
+    assert corpus(100).count("\n") == 100
+    assert len(KINDS) == 10
