@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from senior_backend import __version__
 from senior_backend.console import command
+from senior_backend.console.errors import UnavailableError
 from senior_backend.migrate import commands
+from senior_backend.migrate.databases.base import DatabaseError
 
 if TYPE_CHECKING:
     import argparse
@@ -65,7 +67,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _handle(options: argparse.Namespace) -> tuple[Report, str]:
-    result: tuple[Report, str] = options.handle(options)
+    try:
+        result: tuple[Report, str] = options.handle(options)
+    except DatabaseError as error:
+        raise UnavailableError(
+            f"the database refused: {error.message}",
+            code="database-unavailable",
+            hint="Check its state, its disk and the permissions of the URL's user; then run the command again.",
+        ) from error
     return result
 
 

@@ -245,8 +245,9 @@ class Runner:
         )
 
     def limit(self, step: Step, lock: float) -> None:
-        """Set the limits for a step; what blocks nobody may take its time."""
-        self.database.limit(lock, 0 if step.traits.slow else self.settings.statement)
+        """Set the limits for a step; what blocks nobody may take its time, and a file may set its own."""
+        own = None if step.traits.own_timeout else self.settings.statement
+        self.database.limit(lock, 0 if step.traits.slow and own is not None else own)
 
     def send(self, step: Step, statement: Statement | None = None) -> int:
         """Send the statement of a step, or one made from it; return the rows that it changed, -1 if unknown.

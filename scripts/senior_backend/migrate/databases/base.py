@@ -53,8 +53,8 @@ class Database(Protocol):
     def rollback(self) -> None:
         """Roll back; does nothing outside a transaction or on a lost connection."""
 
-    def limit(self, lock_seconds: float, statement_seconds: float) -> None:
-        """Let later statements wait so long for a lock and run so long; 0 lifts a limit."""
+    def limit(self, lock_seconds: float, statement_seconds: float | None) -> None:
+        """Let later statements wait so long for a lock and run so long; 0 lifts a limit, None leaves it as it is."""
 
     def try_lock(self) -> bool:
         """Take the runner's lock if it is free. It goes with the connection."""

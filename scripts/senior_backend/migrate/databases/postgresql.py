@@ -85,10 +85,12 @@ class PostgresqlDatabase:
             with contextlib.suppress(DatabaseError):
                 self.query("ROLLBACK")
 
-    def limit(self, lock_seconds: float, statement_seconds: float) -> None:
+    def limit(self, lock_seconds: float, statement_seconds: float | None) -> None:
         """Set lock_timeout and statement_timeout, for the transaction where one is open."""
         local = self.connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
         for name, seconds in (("lock_timeout", lock_seconds), ("statement_timeout", statement_seconds)):
+            if seconds is None:
+                continue
             value = f"{max(int(seconds * 1000), 1) if seconds else 0}ms"
             self.query("SELECT set_config(%s, %s, %s)", (name, value, local))
 

@@ -81,7 +81,7 @@ class SqliteDatabase:
             with contextlib.suppress(DatabaseError):
                 self.query("ROLLBACK")
 
-    def limit(self, lock_seconds: float, statement_seconds: float) -> None:
+    def limit(self, lock_seconds: float, statement_seconds: float | None) -> None:
         """Wait so long for other writers; SQLite has no statement timeout."""
         del statement_seconds
         self.query(f"PRAGMA busy_timeout = {max(int(lock_seconds * 1000), 1)}")
