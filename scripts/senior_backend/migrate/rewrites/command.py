@@ -33,22 +33,30 @@ def rewrite_command(options: argparse.Namespace) -> tuple[Report, str]:
         ToolError: the call or a file is wrong, or a file exists already.
     """
     paths = [str(path) for path in options.paths] or [str(options.migrations_dir)]
-    units = lint_sources.units_of(paths)
-    engine = _engine(options, units)
+    units, project_engine = lint_sources.units_of(paths)
+    engine = _engine(options, units, project_engine)
+    for unit in units:
+        if unit.lint and unit.path != "<stdin>" and Path(unit.path).suffix != ".sql":
+            raise InputError(
+                f"{unit.path} is no SQL file, so it cannot be edited by offset",
+                code="not-sql",
+                where=unit.path,
+                hint="Render it to SQL (`alembic upgrade --sql`, `manage.py sqlmigrate`) and rewrite that.",
+            )
     if engine == "sqlite":
         raise UnavailableError(f"rewrite does not know {engine}", code="engine-unsupported")
     environment.ensure("migrate", ["postgast", "jinja2"] if engine == "postgresql" else ["sqlglot", "jinja2"])
     return _rewrite(options, units, engine)
 
 
-def _engine(options: argparse.Namespace, units: Sequence[Unit]) -> Engine:
+def _engine(options: argparse.Namespace, units: Sequence[Unit], project: Engine | None) -> Engine:
     if options.engine:
         return options.engine  # type: ignore[no-any-return]
     if options.database_url:
         from senior_backend.migrate.databases.urls import parse_url
 
         return parse_url(options.database_url).engine
-    return lint_sources.engine_from_text(list(units))
+    return project or lint_sources.engine_from_text(list(units))
 
 
 def _rewrite(options: argparse.Namespace, units: Sequence[Unit], engine: Engine) -> tuple[Report, str]:
@@ -63,20 +71,21 @@ def _rewrite(options: argparse.Namespace, units: Sequence[Unit], engine: Engine)
     if options.database_url:
         from senior_backend.migrate import catalog_live
 
-        catalog, _ = catalog_live.read(options.database_url)
+        catalog, applied = catalog_live.read(options.database_url)
+        paths = [str(path) for path in options.paths] or [str(options.migrations_dir)]
+        units, _ = lint_sources.units_of(paths, applied)
     memory = Memory()
     before: list[Unit] = []
     if options.schema:
-        units = [*_unlinted(lint_sources.units_of([str(options.schema)])), *units]
+        units = [*_unlinted(lint_sources.units_of([str(options.schema)])[0]), *units]
     results: list[tuple[Unit, Plan, list[Written]]] = []
     for number, unit in enumerate(units, 1):
         if not unit.lint:
             before.append(unit)
-            if not options.database_url:
-                for parsed in read_statements(unit.text, engine):
-                    for operation in parsed.operations:
-                        planning.remember(operation, parsed.statement.text, catalog, memory)
-                        apply(catalog, operation, number)
+            for parsed in read_statements(unit.text, engine):
+                for operation in parsed.operations:
+                    planning.remember(operation, parsed.statement.text, catalog, memory)
+                    apply(catalog, operation, number)
             continue
         text, start, end, transaction, down, version, name = _section(unit)
         plan = planning.plan(
