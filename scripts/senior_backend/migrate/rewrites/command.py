@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from senior_backend.console import environment
-from senior_backend.console.errors import InputError, UnavailableError
+from senior_backend.console.errors import InputError
 from senior_backend.console.exit_codes import ExitCode
 from senior_backend.console.files import write_atomically
 from senior_backend.console.report import Finding, NextCommand, Report
@@ -14,6 +14,7 @@ from senior_backend.migrate import files, lint_sources
 
 if TYPE_CHECKING:
     import argparse
+    import sqlite3
     from collections.abc import Sequence
 
     from senior_backend.migrate.catalog import Catalog
@@ -43,8 +44,6 @@ def rewrite_command(options: argparse.Namespace) -> tuple[Report, str]:
                 where=unit.path,
                 hint="Render it to SQL (`alembic upgrade --sql`, `manage.py sqlmigrate`) and rewrite that.",
             )
-    if engine == "sqlite":
-        raise UnavailableError(f"rewrite does not know {engine}", code="engine-unsupported")
     environment.ensure("migrate", ["postgast", "jinja2"] if engine == "postgresql" else ["sqlglot", "jinja2"])
     return _rewrite(options, units, engine)
 
@@ -66,6 +65,7 @@ def _rewrite(options: argparse.Namespace, units: Sequence[Unit], engine: Engine)
     from senior_backend.migrate.rewrites import plan as planning
     from senior_backend.migrate.rewrites import render, waivers
     from senior_backend.migrate.rewrites.model import Memory
+    from senior_backend.migrate.rewrites.sqlite.rebuild import follow
 
     catalog = Catalog(engine)
     if options.database_url:
@@ -74,7 +74,7 @@ def _rewrite(options: argparse.Namespace, units: Sequence[Unit], engine: Engine)
         catalog, applied = catalog_live.read(options.database_url)
         paths = [str(path) for path in options.paths] or [str(options.migrations_dir)]
         units, _ = lint_sources.units_of(paths, applied)
-    memory = Memory()
+    memory = Memory(sqlite=_sqlite(options) if engine == "sqlite" else None)
     before: list[Unit] = []
     if options.schema:
         units = [*_unlinted(lint_sources.units_of([str(options.schema)])[0]), *units]
@@ -83,6 +83,8 @@ def _rewrite(options: argparse.Namespace, units: Sequence[Unit], engine: Engine)
         if not unit.lint:
             before.append(unit)
             for parsed in read_statements(unit.text, engine):
+                if memory.sqlite is not None:
+                    follow(memory.sqlite, parsed.statement.text)
                 for operation in parsed.operations:
                     planning.remember(operation, parsed.statement.text, catalog, memory)
                     apply(catalog, operation, number)
@@ -98,6 +100,25 @@ def _rewrite(options: argparse.Namespace, units: Sequence[Unit], engine: Engine)
     first = _relint(before, results, options, engine)
     results = [(unit, plan, [waivers.waived(one, first.found) for one in written]) for unit, plan, written in results]
     return _report(options, engine, results, _relint(before, results, options, engine))
+
+
+def _sqlite(options: argparse.Namespace) -> sqlite3.Connection:
+    """Return a database in memory with the schema of the live one, empty where none is named."""
+    import sqlite3
+
+    from senior_backend.migrate.databases.urls import parse_url
+    from senior_backend.migrate.rewrites.sqlite.rebuild import schema_of
+
+    path = parse_url(options.database_url).path if options.database_url else None
+    if path is None or not path.is_file():
+        return schema_of([])
+    live = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    found = live.execute(
+        "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite%' ORDER BY rowid"
+    )
+    texts = [str(row[0]) for row in found]
+    live.close()
+    return schema_of(texts)
 
 
 def _start(options: argparse.Namespace, engine: Engine) -> Catalog:

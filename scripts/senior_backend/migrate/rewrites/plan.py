@@ -13,6 +13,7 @@ from senior_backend.migrate.rewrites.add_column import SERIAL
 from senior_backend.migrate.rewrites.model import Context, Memory, Rewrite, Stage, Step, Unknown
 from senior_backend.migrate.rewrites.registry import transformations
 from senior_backend.migrate.rewrites.sql import commands
+from senior_backend.migrate.rewrites.sqlite.rebuild import follow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,6 +141,8 @@ def plan(
         for piece in pieces(parsed, engine):
             context = Context(catalog, piece.text, transaction, number, tuple(earlier), memory)
             steps = _rewrite(piece, context, result, undone)
+            if memory.sqlite is not None and steps is None:
+                follow(memory.sqlite, piece.text)
             if steps is None:
                 result.kept += 1
                 parts.append(_kept(piece, lead, catalog, number, transaction=transaction))

@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 @functools.cache
 def transformations(engine: Engine) -> Mapping[type[Operation], Transformation]:
     """Return the transformation of each kind of operation: PostgreSQL's in this folder, others in one of their own."""
-    from senior_backend.migrate.rewrites import mysql, updates
+    from senior_backend.migrate.rewrites import mysql, sqlite, updates
 
-    folder = rewrites if engine == "postgresql" else mysql
+    folder = {"postgresql": rewrites, "sqlite": sqlite}.get(engine, mysql)
     found: dict[type[Operation], Transformation] = {}
     for info in pkgutil.iter_modules(folder.__path__):
         module = importlib.import_module(f"{folder.__name__}.{info.name}")
         for operation in getattr(module, "OPERATIONS", ()):
             found[operation] = module.rewrite
-    for operation in updates.OPERATIONS:
-        found.setdefault(operation, updates.rewrite)
+    if engine != "sqlite":
+        # SQLite has one writer at a time anyway, and its files are small enough for one UPDATE.
+        found.update(dict.fromkeys(updates.OPERATIONS, updates.rewrite))
     return found
