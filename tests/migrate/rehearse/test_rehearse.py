@@ -153,9 +153,7 @@ def test_rows_satisfy_what_the_migration_demands_of_them(rehearse: Any) -> None:
 
 
 @pytest.mark.service("postgresql")
-def test_the_named_database_is_not_touched(
-    rehearse: Any, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_named_database_is_not_touched(rehearse: Any, postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scratch, "PREFIX", f"rehearsal_{secrets.token_hex(6)}_")
     code, _ = rehearse("ALTER TABLE users ADD COLUMN note text;", "", "--no-down", "--scratch-url", postgresql_url)
     assert code == 0

@@ -243,7 +243,9 @@ def _apply(
         known = application(preview.tables[number], preview.tables[number + 1], deployed=number > 0)
         under_load = [table for table in known if table.label in preview.touched] or known[:TABLES_UNDER_LOAD]
         candidates = [
-            query for table in under_load for query in workload.queries(server, session, table, settings.rows)
+            query
+            for table in under_load
+            for query in workload.queries(server, session, table, settings.rows, phase=number)
         ]
         mix, bad = workload.usable(session, candidates)
         unusable.extend((query.table, query.kind, reason) for query, reason in bad)

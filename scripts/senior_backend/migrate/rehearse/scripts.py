@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from senior_backend.migrate.statements import Engine
 
 
+REWRITTEN = ".rewritten"
+"""How the folder ends into which `rewrite` puts its files."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """What to build first, and what to rehearse on top of it; the flag marks files that wait for a deployment."""
@@ -70,10 +74,16 @@ def _older(targets: Sequence[files.Migration]) -> list[files.Migration]:
     if not first.version:
         return []
     rehearsed = {one.path.resolve() for one in targets}
+    folder = first.path.resolve().parent
+    replaced: set[str] = set()
+    if folder.name.endswith(REWRITTEN):
+        # What `rewrite` wrote stands in a folder beside the migration that it replaces.
+        replaced = {folder.name.removesuffix(REWRITTEN)}
+        folder = folder.parent
     return [
         one
-        for one in files.load_folder(first.path.parent).migrations
-        if one.version < first.version and one.path.resolve() not in rehearsed
+        for one in files.load_folder(folder).migrations
+        if one.version < first.version and one.path.resolve() not in rehearsed and one.path.stem not in replaced
     ]
 
 

@@ -28,9 +28,9 @@ _identities = itertools.count(1)
 class SqliteSession:
     """A connection of the standard library, without its own ideas about transactions."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, foreign_keys: bool) -> None:
         self.connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        self.connection.execute("PRAGMA foreign_keys = ON")
+        self.connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
         self.identity = next(_identities)
 
     def query(self, sql: str, parameters: tuple[Value, ...] = ()) -> list[tuple[Any, ...]]:
@@ -55,9 +55,8 @@ class SqliteServer:
     """A plain BEGIN that reads first is refused at once when it wants to write beside another writer."""
 
     def connect(self, name: str) -> SqliteSession:
-        """Return a new session."""
-        del name
-        return SqliteSession(self.path)
+        """Return a new session: the application's with foreign keys on, the migration's with them off, as they run."""
+        return SqliteSession(self.path, foreign_keys="reader" in name or "writer" in name)
 
     def describe(self, session: Session) -> tuple[Table, ...]:
         """Return the tables."""

@@ -20,6 +20,7 @@ PACE = 0.005
 """Seconds between two queries of a session: busy enough to meet every lock, without using up the machine."""
 QUERY_TIMEOUT = 60.0
 FIRST_FRESH = 50_000_000
+KEYS_OF_A_PHASE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,11 @@ class Query:
         return self.fresh(number) if self.fresh else random.choice(self.parameters)
 
 
-def queries(server: Server, session: Session, table: Table, rows: int) -> tuple[Query, ...]:
-    """Return what an application does with `table`, every column named as its queries would name them."""
+def queries(server: Server, session: Session, table: Table, rows: int, *, phase: int = 0) -> tuple[Query, ...]:
+    """Return what an application does with `table`, every column named as its queries would name them.
+
+    `phase` counts the deployments before: each has keys of its own for the rows that it inserts.
+    """
     q, mark = server.quote, server.placeholder
     names = [column.name for column in table.columns]
     key = table.primary_key or next((unique for unique in table.uniques), ())
@@ -67,7 +71,7 @@ def queries(server: Server, session: Session, table: Table, rows: int) -> tuple[
             sql = f"UPDATE {table.name} SET {q(name)} = {mark} WHERE {where}"  # noqa: S608
             found.append(Query(table.label, "update", sql, variants))
     if samples:
-        found.append(_insert(server, table, names, samples, rows))
+        found.append(_insert(server, table, names, samples, rows * 2 + phase * KEYS_OF_A_PHASE))
     return tuple(found)
 
 
@@ -75,7 +79,7 @@ def _unique(table: Table, name: str) -> bool:
     return any(name in unique for unique in table.uniques)
 
 
-def _insert(server: Server, table: Table, names: list[str], samples: Sequence[tuple[Value, ...]], rows: int) -> Query:
+def _insert(server: Server, table: Table, names: list[str], samples: Sequence[tuple[Value, ...]], first: int) -> Query:
     """Return an insert that copies a row and gives it keys of its own, so that checks and foreign keys hold."""
     foreign = {name for key in table.foreign_keys for name in key.columns}
     given = [column for column in table.writable if not (column.has_default and column.name in table.primary_key)]
@@ -85,7 +89,7 @@ def _insert(server: Server, table: Table, names: list[str], samples: Sequence[tu
         if free:
             fresh.add(free[0].name)
 
-    start = _first_fresh(given, fresh, rows)
+    start = _first_fresh(given, fresh, first)
 
     def make(number: int) -> tuple[Value, ...]:
         source = random.Random(number)  # noqa: S311 - not for secrets
@@ -103,14 +107,14 @@ def _insert(server: Server, table: Table, names: list[str], samples: Sequence[tu
     return Query(table.label, "insert", sql, (), make)
 
 
-def _first_fresh(given: Sequence[Column], fresh: set[str], rows: int) -> int:
+def _first_fresh(given: Sequence[Column], fresh: set[str], first: int) -> int:
     """Return a number from which on keys are free: far behind those of the loaded rows where the types allow it."""
     narrow = any(
         (column.kind == "integer" and column.bits < 32) or (column.kind == "text" and (column.size or 99) < 6)
         for column in given
         if column.name in fresh
     )
-    return rows * 2 if narrow else FIRST_FRESH
+    return first if narrow else FIRST_FRESH + first
 
 
 def usable(session: Session, candidates: Sequence[Query]) -> tuple[tuple[Query, ...], tuple[tuple[Query, str], ...]]:

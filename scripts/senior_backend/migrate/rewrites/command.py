@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from senior_backend.console import environment
-from senior_backend.console.errors import InputError, UnavailableError
+from senior_backend.console.errors import InputError
 from senior_backend.console.exit_codes import ExitCode
 from senior_backend.console.files import write_atomically
 from senior_backend.console.report import Finding, NextCommand, Report
@@ -14,6 +14,7 @@ from senior_backend.migrate import files, lint_sources
 
 if TYPE_CHECKING:
     import argparse
+    import sqlite3
     from collections.abc import Sequence
 
     from senior_backend.migrate.catalog import Catalog
@@ -33,50 +34,60 @@ def rewrite_command(options: argparse.Namespace) -> tuple[Report, str]:
         ToolError: the call or a file is wrong, or a file exists already.
     """
     paths = [str(path) for path in options.paths] or [str(options.migrations_dir)]
-    units = lint_sources.units_of(paths)
-    engine = _engine(options, units)
-    if engine != "postgresql":
-        raise UnavailableError(f"rewrite does not know {engine}", code="engine-unsupported")
-    environment.ensure("migrate", ["postgast", "jinja2"])
-    return _postgresql(options, units)
+    units, project_engine = lint_sources.units_of(paths)
+    engine = _engine(options, units, project_engine)
+    for unit in units:
+        if unit.lint and unit.path != "<stdin>" and Path(unit.path).suffix != ".sql":
+            raise InputError(
+                f"{unit.path} is no SQL file, so it cannot be edited by offset",
+                code="not-sql",
+                where=unit.path,
+                hint="Render it to SQL (`alembic upgrade --sql`, `manage.py sqlmigrate`) and rewrite that.",
+            )
+    environment.ensure("migrate", ["postgast", "jinja2"] if engine == "postgresql" else ["sqlglot", "jinja2"])
+    return _rewrite(options, units, engine)
 
 
-def _engine(options: argparse.Namespace, units: Sequence[Unit]) -> Engine:
+def _engine(options: argparse.Namespace, units: Sequence[Unit], project: Engine | None) -> Engine:
     if options.engine:
         return options.engine  # type: ignore[no-any-return]
     if options.database_url:
         from senior_backend.migrate.databases.urls import parse_url
 
         return parse_url(options.database_url).engine
-    return lint_sources.engine_from_text(list(units))
+    return project or lint_sources.engine_from_text(list(units))
 
 
-def _postgresql(options: argparse.Namespace, units: Sequence[Unit]) -> tuple[Report, str]:
-    from senior_backend.migrate import postgres
+def _rewrite(options: argparse.Namespace, units: Sequence[Unit], engine: Engine) -> tuple[Report, str]:
     from senior_backend.migrate.catalog import Catalog
     from senior_backend.migrate.catalog_replay import apply
+    from senior_backend.migrate.lint import read_statements
     from senior_backend.migrate.rewrites import plan as planning
     from senior_backend.migrate.rewrites import render, waivers
     from senior_backend.migrate.rewrites.model import Memory
+    from senior_backend.migrate.rewrites.sqlite.rebuild import follow
 
-    catalog = Catalog("postgresql")
+    catalog = Catalog(engine)
     if options.database_url:
         from senior_backend.migrate import catalog_live
 
-        catalog, _ = catalog_live.read(options.database_url)
-    memory = Memory()
+        catalog, applied = catalog_live.read(options.database_url)
+        paths = [str(path) for path in options.paths] or [str(options.migrations_dir)]
+        units, _ = lint_sources.units_of(paths, applied)
+    memory = Memory(sqlite=_sqlite(options) if engine == "sqlite" else None)
     before: list[Unit] = []
     if options.schema:
-        units = [*_unlinted(lint_sources.units_of([str(options.schema)])), *units]
+        units = [*_unlinted(lint_sources.units_of([str(options.schema)])[0]), *units]
     results: list[tuple[Unit, Plan, list[Written]]] = []
     for number, unit in enumerate(units, 1):
         if not unit.lint:
             before.append(unit)
-            if not options.database_url:
-                for parsed in postgres.read(unit.text):
-                    for operation in parsed.operations:
-                        planning.remember(operation, parsed.statement.text, catalog, memory)
-                        apply(catalog, operation, number)
+            for parsed in read_statements(unit.text, engine):
+                if memory.sqlite is not None:
+                    follow(memory.sqlite, parsed.statement.text)
+                for operation in parsed.operations:
+                    planning.remember(operation, parsed.statement.text, catalog, memory)
+                    apply(catalog, operation, number)
             continue
         text, start, end, transaction, down, version, name = _section(unit)
         plan = planning.plan(
@@ -86,19 +97,38 @@ def _postgresql(options: argparse.Namespace, units: Sequence[Unit]) -> tuple[Rep
         written = render.written(plan, Path(unit.path).name, version, name, taken) if plan.changed else []
         results.append((unit, plan, written))
         before.append(unit)
-    first = _relint(before, results, options)
+    first = _relint(before, results, options, engine)
     results = [(unit, plan, [waivers.waived(one, first.found) for one in written]) for unit, plan, written in results]
-    return _report(options, results, _relint(before, results, options))
+    return _report(options, engine, results, _relint(before, results, options, engine))
 
 
-def _start(options: argparse.Namespace) -> Catalog:
+def _sqlite(options: argparse.Namespace) -> sqlite3.Connection:
+    """Return a database in memory with the schema of the live one, empty where none is named."""
+    import sqlite3
+
+    from senior_backend.migrate.databases.urls import parse_url
+    from senior_backend.migrate.rewrites.sqlite.rebuild import schema_of
+
+    path = parse_url(options.database_url).path if options.database_url else None
+    if path is None or not path.is_file():
+        return schema_of([])
+    live = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    found = live.execute(
+        "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite%' ORDER BY rowid"
+    )
+    texts = [str(row[0]) for row in found]
+    live.close()
+    return schema_of(texts)
+
+
+def _start(options: argparse.Namespace, engine: Engine) -> Catalog:
     from senior_backend.migrate.catalog import Catalog
 
     if options.database_url:
         from senior_backend.migrate import catalog_live
 
         return catalog_live.read(options.database_url)[0]
-    return Catalog("postgresql")
+    return Catalog(engine)
 
 
 def _unlinted(units: Sequence[Unit]) -> list[Unit]:
@@ -126,6 +156,7 @@ def _relint(
     before: Sequence[Unit],
     results: Sequence[tuple[Unit, Plan, list[Written]]],
     options: argparse.Namespace,
+    engine: Engine,
 ) -> LintResult:
     """Return what the linter finds in the new files, on the schema that the earlier ones leave behind."""
     from senior_backend.migrate.hazards.registry import rules_for
@@ -143,12 +174,12 @@ def _relint(
             section = migration.up_section
             hidden = "".join("\n" if c == "\n" else " " for c in one.text[: section.start])
             units.append(Unit(one.name, hidden + migration.up, section.transaction, timeouts=True))
-    catalog = _start(options)
-    return Linter(catalog, rules_for("postgresql", catalog.version)).run(units)
+    catalog = _start(options, engine)
+    return Linter(catalog, rules_for(engine, catalog.version)).run(units)
 
 
 def _report(
-    options: argparse.Namespace, results: Sequence[tuple[Unit, Plan, list[Written]]], left: LintResult
+    options: argparse.Namespace, engine: Engine, results: Sequence[tuple[Unit, Plan, list[Written]]], left: LintResult
 ) -> tuple[Report, str]:
     findings: list[Finding] = []
     documents: list[dict[str, Any]] = []
@@ -162,9 +193,8 @@ def _report(
         folder = options.out or Path(unit.path if unit.path != "<stdin>" else "migration").with_suffix(".rewritten")
         if written and not options.dry_run:
             _write(folder, written)
-            steps.append(NextCommand(f"db_migrate.py lint {folder}", "shows that the steps are safe as they stand"))
             steps.append(NextCommand(
-                f"db_migrate.py rehearse {folder} --engine postgresql", "measures them on a scratch database under load"
+                f"db_migrate.py rehearse {folder} --engine {engine}", "measures them on a scratch database under load"
             ))  # fmt: skip
         documents.append({
             "path": unit.path,

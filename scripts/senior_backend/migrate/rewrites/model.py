@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from senior_backend.migrate.rewrites.sql import in_schema, made
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Sequence
 
     from senior_backend.migrate.catalog import Catalog, Table
@@ -63,11 +64,13 @@ class Unknown:
 class Memory:
     """What was seen in statements and the catalogue does not keep.
 
-    `serials` are (key of a table, column) of columns declared as serial, `views` the statements that made views.
+    `serials` are (key of a table, column) of columns declared as serial, `views` the statements that made views,
+    `sqlite` is a copy of the schema that SQLite itself keeps, for SQLite only.
     """
 
     serials: set[tuple[tuple[str, str], str]] = field(default_factory=set)
     views: dict[tuple[str, str], str] = field(default_factory=dict)
+    sqlite: sqlite3.Connection | None = None
 
 
 @dataclass(slots=True)

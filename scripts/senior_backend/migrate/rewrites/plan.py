@@ -6,19 +6,21 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
-from senior_backend.migrate import postgres
 from senior_backend.migrate.catalog_replay import apply
+from senior_backend.migrate.lint import read_statements
 from senior_backend.migrate.postgres_locks import locks
 from senior_backend.migrate.rewrites.add_column import SERIAL
 from senior_backend.migrate.rewrites.model import Context, Memory, Rewrite, Stage, Step, Unknown
 from senior_backend.migrate.rewrites.registry import transformations
 from senior_backend.migrate.rewrites.sql import commands
+from senior_backend.migrate.rewrites.sqlite.rebuild import follow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from senior_backend.migrate.catalog import Catalog
     from senior_backend.migrate.operations import Column, Operation, ParsedStatement
+    from senior_backend.migrate.statements import Engine
 
 NO_WAY_BACK = "the migration that this came from has no way back"
 
@@ -90,19 +92,19 @@ class Plan:
         return self.rewritten > 0 or len(self.files) > 1
 
 
-def pieces(parsed: ParsedStatement) -> list[Piece]:
+def pieces(parsed: ParsedStatement, engine: Engine) -> list[Piece]:
     """Return a statement as pieces: the actions of an ALTER TABLE one by one, where each can be read alone."""
     statement = parsed.statement
     whole = [Piece(statement.text, parsed.operations, statement.line, statement.column)]
     found = commands(statement.text)
-    if found is None or len(found[1]) < 2:
+    if found is None or len(found[1]) < 2 or parsed.clauses:
         return whole
     head, spans = found
     several: list[Piece] = []
     for start, end in spans:
         action = statement.text[start:end].strip()
         text = f"{head} {action}"
-        read = postgres.read(text)
+        read = read_statements(text, engine)
         if len(read) != 1 or any(isinstance(one, ops.Opaque) for one in read[0].operations):
             return whole
         line = statement.line + statement.text.count("\n", 0, start)
@@ -127,7 +129,8 @@ def plan(
     """
     result = Plan()
     blanked = "".join("\n" if character == "\n" else " " for character in text[:start]) + text[start:end]
-    statements = postgres.read(blanked)
+    engine = catalog.engine
+    statements = read_statements(blanked, engine)
     parts: list[Part] = []
     earlier: list[Operation] = []
     undone: set[str] = set()
@@ -135,9 +138,11 @@ def plan(
     for parsed in statements:
         lead = "\n".join(filter(None, (lead, _comments(text[position : parsed.statement.start]))))
         position = _behind(text, parsed.statement.end, end)
-        for piece in pieces(parsed):
+        for piece in pieces(parsed, engine):
             context = Context(catalog, piece.text, transaction, number, tuple(earlier), memory)
             steps = _rewrite(piece, context, result, undone)
+            if memory.sqlite is not None and steps is None:
+                follow(memory.sqlite, piece.text)
             if steps is None:
                 result.kept += 1
                 parts.append(_kept(piece, lead, catalog, number, transaction=transaction))
@@ -155,7 +160,9 @@ def plan(
     tail = _comments(text[position:end])
     if tail and parts:
         parts[-1] = replace(parts[-1], tail=tail)
-    result.files = group(parts, _own_way_back(down, undone), has_way_back=bool(down and postgres.read(down)))
+    result.files = group(
+        parts, _own_way_back(down, undone, engine), has_way_back=bool(down and read_statements(down, engine))
+    )
     return result
 
 
@@ -175,7 +182,7 @@ def remember(operation: Operation, text: str, catalog: Catalog, memory: Memory) 
 
 def _rewrite(piece: Piece, context: Context, result: Plan, undone: set[str]) -> tuple[Step, ...] | None:
     """Return the steps of a piece, None where it stays."""
-    found = transformations()
+    found = transformations(context.catalog.engine)
     for operation in piece.operations:
         if isinstance(operation, ops.Opaque):
             result.problems.append(
@@ -204,7 +211,7 @@ def _rewrite(piece: Piece, context: Context, result: Plan, undone: set[str]) -> 
 def _kept(piece: Piece, lead: str, catalog: Catalog, number: int, *, transaction: bool) -> Part:
     tables = set()
     for operation in piece.operations:
-        for name, _ in locks(operation, catalog):
+        for name, _ in locks(operation, catalog) if catalog.engine == "postgresql" else ():
             known = catalog.table(name)
             if known is None or known.unit != number:
                 tables.add(str(name))
@@ -279,15 +286,15 @@ def _file(parts: Sequence[Part], way_back: Sequence[str], *, has_way_back: bool)
     )
 
 
-def _own_way_back(down: str | None, undone: set[str]) -> list[str]:
+def _own_way_back(down: str | None, undone: set[str], engine: Engine) -> list[str]:
     """Return those statements of the user's down section that the steps do not undo themselves."""
     if not down:
         return []
     kept: list[str] = []
-    for parsed in postgres.read(down):
+    for parsed in read_statements(down, engine):
         left = [
             piece
-            for piece in pieces(parsed)
+            for piece in pieces(parsed, engine)
             if not piece.operations or not all(subject(operation) & undone for operation in piece.operations)
         ]
         kept.extend(piece.text for piece in left)

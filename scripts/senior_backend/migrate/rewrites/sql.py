@@ -30,7 +30,7 @@ RESERVED = frozenset((
 ))  # fmt: skip
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
 _TOKEN = re.compile(
-    r"""(?P<text>[eE]?'(?:[^'\\]|''|\\.)*')|(?P<dollar>\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)|(?P<quoted>"(?:[^"]|"")*")"""
+    r"""(?P<text>[eE]?'(?:[^'\\]|''|\\.)*')|(?P<dollar>\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)|(?P<quoted>"(?:[^"]|"")*"|`(?:[^`]|``)*`)"""
     r"""|(?P<comment>--[^\n]*|/\*.*?\*/)|(?P<word>[^\W\d][\w$]*)|(?P<other>.)""",
     re.DOTALL,
 )
@@ -116,7 +116,7 @@ def commands(statement: str) -> tuple[str, list[tuple[int, int]]] | None:
     return statement[: match.end()].rstrip(), spans
 
 
-_NAME = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
+_NAME = r'(?:"(?:[^"]|"")+"|`(?:[^`]|``)+`|[^\W\d][\w$]*)'
 _ALTER = re.compile(
     rf"ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?{_NAME}(?:\s*\.\s*{_NAME})*\s*(?:\*\s*)?(?=\s|$)", re.IGNORECASE
 )

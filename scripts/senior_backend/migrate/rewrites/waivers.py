@@ -13,23 +13,30 @@ if TYPE_CHECKING:
 
 AFTER_DEPLOY = "the deploy before it leaves no running code that needs the old schema"
 SWITCH = "the switch is one transaction and running code finds every name it uses before and after it"
+FOREIGN_KEYS_OFF = "db_migrate runs SQLite migrations with foreign keys off"
 NULLABLE = "it only lets a version of the application that does not write the column insert rows"
 
 REASONS: dict[str, dict[str, str]] = {
     "expand": {"pg-drop-not-null": NULLABLE, "pg-drop-foreign-key-locks-parent": "it is alone in its transaction"},
     "backfill": {"pg-unbounded-change": "the runner cuts it into batches, each its own transaction"},
-    "switch": dict.fromkeys(
+    "switch": {"sqlite-rebuild-with-foreign-keys-on": FOREIGN_KEYS_OFF}
+    | dict.fromkeys(
         (
             "pg-rename-column", "pg-drop-default", "pg-drop-not-null", "pg-drop-object", "pg-several-locks",
             "pg-drop-foreign-key-locks-parent", "pg-rename-object", "pg-foreign-key-without-index", "pg-alter-identity",
         ),
         SWITCH,
     ),
-    "contract": dict.fromkeys(
+    "contract": {
+        "sqlite-rebuild-with-foreign-keys-on": FOREIGN_KEYS_OFF,
+        "sqlite-rebuild-loses-objects": "the index that is not made again is over the dropped column",
+        "sqlite-drop-or-rename": AFTER_DEPLOY,
+    }
+    | dict.fromkeys(
         (
             "pg-drop-column", "pg-drop-object", "pg-drop-default", "pg-drop-not-null", "pg-drop-table",
             "pg-rename-table", "pg-several-locks", "pg-drop-foreign-key-locks-parent", "pg-rename-object",
-            "pg-foreign-key-without-index", "pg-alter-identity",
+            "pg-foreign-key-without-index", "pg-alter-identity", "my-drop-column", "my-drop-table",
         ),
         AFTER_DEPLOY,
     ),
@@ -47,6 +54,7 @@ def waived(file: Written, found: Sequence[Found]) -> Written:
     text = file.text
     for start in sorted(comments, reverse=True):
         codes = sorted(comments[start])
-        comment = f"-- db_migrate: ignore {', '.join(codes)} because {reasons[codes[0]]}\n"
+        because = "; ".join(dict.fromkeys(reasons[code] for code in codes))
+        comment = f"-- db_migrate: ignore {', '.join(codes)} because {because}\n"
         text = text[:start] + comment + text[start:]
     return replace(file, text=text)
