@@ -171,7 +171,16 @@ RATE, SECONDS, SERVICE_MS = 400.0, 1.4, 10.0
 def repeated(factor: float, runs: int) -> list[SavedRun]:
     """Return several saved runs of one server."""
     with server("queue", "--workers", "16", "--service-ms", str(SERVICE_MS * factor)) as port:
-        return [compare.saved_from(harness.run(port, RATE, SECONDS, seed=seed)) for seed in range(runs)]
+        return [undisturbed(port, seed) for seed in range(runs)]
+
+
+def undisturbed(port: int, seed: int) -> SavedRun:
+    """Return a saved run during which the generator kept its schedule; otherwise the tool says "not valid"."""
+    for _ in range(4):
+        result = harness.run(port, RATE, SECONDS, seed=seed)
+        if (result.samples.distribution("lag").at(0.99) or 0) < 3e6:
+            break
+    return compare.saved_from(result)
 
 
 @pytest.mark.timing
@@ -183,8 +192,8 @@ def test_twenty_real_comparisons() -> None:
         same, other = pool.starmap(repeated, [(1.0, 21), (1.1, 20)])
     false = [compare.against(same[place], same[place + 1]).regressed for place in range(20)]
     true = [compare.against(same[place], other[place]).regressed for place in range(20)]
-    assert sum(false) <= 1
-    assert all(true), true
+    assert sum(false) <= 1, [compare.against(same[place], same[place + 1]).sentence for place in range(20)]
+    assert all(true), [compare.against(same[place], other[place]).to_json() for place in range(20) if not true[place]]
 
 
 @pytest.mark.timing
@@ -193,7 +202,7 @@ def test_two_servers_side_by_side() -> None:
     arguments = ("queue", "--workers", "16", "--service-ms")
     with server(*arguments, "10") as one, server(*arguments, "10") as other, server(*arguments, "11.5") as slower:
         sides = {
-            name: Side(name, harness.plan(port, RATE, 5.0), harness.get(port))
+            name: Side(name, harness.plan(port, RATE, 2.5), harness.get(port))
             for name, port in (("one", one), ("other", other), ("slower", slower))
         }
         same, *_ = compare.interleaved(sides["one"], sides["other"], rounds=10)
@@ -201,4 +210,4 @@ def test_two_servers_side_by_side() -> None:
     assert same.comparable
     assert not same.regressed, same.sentence
     assert worse.regressed
-    assert before.planned == pytest.approx(RATE * 5, rel=0.15)
+    assert before.planned == pytest.approx(RATE * 2.5, rel=0.15)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from senior_backend.load import findmax, slo
@@ -101,7 +103,7 @@ def find(arguments: list[str], objectives: str, *, start: float = 40.0) -> FindM
 @pytest.mark.slow
 def test_the_capacity_of_a_worker_pool() -> None:
     """Five workers of 25 ms: 200 requests per second, and not one more."""
-    result = find(["--workers", "5", "--service-ms", "25"], "p90<500ms,errors<1%", start=80)
+    result = find(["--workers", "5", "--service-ms", "25"], "p90<500ms,errors<1%", start=150)
     assert result.rate == pytest.approx(200, rel=0.05), result.to_json()
     assert result.cause == "throughput"
     assert "5 at a time" in result.reason
@@ -111,7 +113,7 @@ def test_the_capacity_of_a_worker_pool() -> None:
 @pytest.mark.slow
 def test_a_limit_of_concurrent_requests() -> None:
     """Ten at a time of 100 ms each: from 100 requests per second on some are refused."""
-    result = find(["--workers", "1000", "--service-ms", "100", "--fail-above", "11"], "errors<1%", start=60)
+    result = find(["--workers", "1000", "--service-ms", "100", "--fail-above", "11"], "errors<1%", start=80)
     assert result.rate == pytest.approx(105, rel=0.05), result.to_json()
     assert result.cause == "concurrency-limit"
     assert "11" in result.reason
@@ -126,12 +128,12 @@ def test_a_periodic_stall_breaks_a_latency_objective_at_any_rate() -> None:
     )
     assert result.rate is None, result.to_json()
     assert result.cause == "stall"
-    assert "0.3" in result.reason
+    assert re.search(r"stalls of about 0\.(2[7-9]|3[0-6]) s, one every (0\.9|1\.[0-2])", result.reason), result.reason
 
 
 @pytest.mark.timing
 @pytest.mark.slow
 def test_a_slow_leak_is_named() -> None:
     """Service time grows by 1 ms each second: whatever breaks at the end, the leak is why."""
-    result = find(["--workers", "2", "--service-ms", "10", "--leak-ms-per-s", "1"], "p90<200ms", start=60)
+    result = find(["--workers", "2", "--service-ms", "10", "--leak-ms-per-s", "1"], "p90<200ms", start=100)
     assert result.cause == "leak", result.to_json()

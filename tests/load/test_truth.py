@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
+import time
 from typing import Any
 
 import pytest
@@ -69,7 +70,7 @@ def test_a_stall_of_two_seconds_is_told_as_it_was() -> None:
 
 def sojourns(rate: float, seconds: float, mean_s: float, seed: int, *, exponential: bool) -> list[float]:
     """Return the times in the system of a single-server queue, by Lindley's recursion, in milliseconds."""
-    draw = random.Random(seed)
+    draw = random.Random(f"service {seed}")  # not the arrivals' seed: equal draws would be correlated
     free, times = 0.0, []
     for offset in arrival_times((Stage(seconds, rate, rate),), "poisson", seed):
         now = offset / 1e9
@@ -131,13 +132,27 @@ def test_the_self_test_passes() -> None:
     assert result.passed, result.to_json()
 
 
+def sleeper(rate: float, seconds: float) -> float:
+    """Return by how much the 99th percentile of plain absolute sleeps is late, in ms: what this machine allows."""
+    start, late = time.perf_counter(), []
+    for number in range(int(rate * seconds)):
+        due = start + number / rate
+        time.sleep(max(0.0, due - time.perf_counter()))
+        late.append(time.perf_counter() - due)
+    return at(sorted(late), 0.99) * 1000
+
+
 def test_the_schedule_is_kept() -> None:
-    """1,000 rps: every request within the run, lag p99 at most 1 ms in the best of a few tries."""
-    lags = []
+    """1,000 rps: lag p99 at most 1 ms on an idle core, and never more than half as late again as a mere sleep."""
+    context = multiprocessing.get_context("fork")
+    seen = []
     for _ in range(TRIES):
-        (result,) = side_by_side((["queue"], 1000.0, 2.0, {"arrivals": "constant"}))
+        with context.Pool(2) as pool:
+            sleeping = pool.apply_async(sleeper, (1000.0, 2.0))
+            result = pool.apply(measured, (["queue"], 1000.0, 2.0, {"arrivals": "constant"}))
+            allowed = max(1.0, 1.5 * sleeping.get())
         assert result["count"] == 2000
-        lags.append(result["lag"])
-        if result["lag"] <= 1.0:
-            break
-    assert min(lags) <= 1.0, lags
+        seen.append((result["lag"], allowed))
+        if result["lag"] <= allowed:
+            return
+    raise AssertionError(seen)

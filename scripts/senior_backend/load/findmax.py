@@ -157,7 +157,7 @@ def find_max(
         return point
 
     result = search(probe, options)
-    if result.highest is None or not result.points or result.cause == "interrupted":
+    if result.cause == "interrupted" or not any(point.sustained for point in result.points):
         return result
     return with_leak_check(result, probe)
 
@@ -243,6 +243,10 @@ def _bracket(asking: _Asking, options: Options) -> tuple[Point | None, Point | N
 def _conclude(points: list[Point], best: Point | None, failed: Point | None) -> FindMaxResult:
     cause: Cause = failed.cause if failed else "none"
     reason = failed.reason if failed else "the greatest allowed rate held"
+    clearer = next((point for point in sorted(points, key=_rate) if point.cause == "concurrency-limit"), None)
+    if cause == "errors" and clearer is not None:
+        # A few failures just above the limit do not show what they have in common; more of them do.
+        cause, reason = clearer.cause, clearer.reason
     held = sorted((p for p in points if p.sustained and best and p.rate <= best.rate), key=_rate)
     knee = None
     if held and held[0].p90_ms is not None:
