@@ -170,6 +170,16 @@ def test_two_services_are_compared_side_by_side(demo: Demo, slow_demo: Demo) -> 
     assert rows["p50"]["change"] == pytest.approx(0.5, abs=0.25)
 
 
+def test_a_comparison_stops_at_a_server_that_sheds_load(demo: Demo) -> None:
+    both = ("--compare", demo.url, demo.url, "--rps", "50", "--json")
+    shed = call("--endpoint", "/status/503", *both, "--duration", "40s")
+    assert shed.code == 5, shed.out
+    assert "sheds load" in shed.document["summary"]
+    failing = call("--endpoint", "/status/500", *both, "--duration", "2s", "--warmup", "0")
+    assert failing.code == 1, failing.out
+    assert "failed: nothing to compare" in failing.document["summary"]
+
+
 @pytest.mark.timing
 def test_find_max_ends_at_the_greatest_rate_it_may_try(demo: Demo, tmp_path: Path) -> None:
     page = tmp_path / "max.html"
