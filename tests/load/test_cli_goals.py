@@ -98,7 +98,8 @@ def difference(verdict: Any) -> Difference:
     ],
 )
 def test_the_verdict_of_a_comparison(verdicts: list[str], comparable: bool, code: ExitCode) -> None:
-    comparison = Comparison("a", "b", tuple(map(difference, verdicts)), comparable, "other load")
+    errors = Difference("errors", 0.0, 0.0, "share", None, None, None, 0.001, "same")
+    comparison = Comparison("a", "b", (*map(difference, verdicts), errors), comparable, "other load")
     assert comparing.verdict(comparison)[0] == code
 
 

@@ -100,8 +100,9 @@ def verdict(comparison: Comparison) -> tuple[ExitCode, str]:
         return ExitCode.UNDECIDED, comparison.sentence
     if comparison.regressed:
         return ExitCode.FAILED, comparison.sentence
-    if all(item.verdict == "not-enough-data" for item in comparison.differences):
-        return ExitCode.UNDECIDED, comparison.sentence
+    # A share of errors can always be compared; without any response time nothing was decided.
+    if all(item.verdict == "not-enough-data" for item in comparison.differences if item.unit == "ms"):
+        return ExitCode.UNDECIDED, "not enough data to compare response times"
     return ExitCode.OK, comparison.sentence
 
 
