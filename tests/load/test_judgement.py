@@ -188,6 +188,9 @@ def test_the_connection_cap_is_told_from_a_slow_server() -> None:
 def test_a_growing_backlog_is_the_servers_limit() -> None:
     assert valid(made([5.0] * 500, backlog=list(range(0, 200, 2)))) == (True, "server", ["server-saturated"])
     assert valid(made([5.0] * 500, backlog=[5, 6, 4, 5] * 25)) == (True, "none", [])
+    code, sentence = decide(made([5.0] * 1000, backlog=list(range(0, 200, 2))))
+    assert code == ExitCode.FAILED
+    assert "does not keep up" in sentence
 
 
 def test_descriptors_at_their_limit() -> None:
@@ -275,6 +278,25 @@ def test_one_slow_request_is_named() -> None:
     requests = [1 if place % 60 == 0 else 0 for place in range(3000)]
     said = codes(made(service, gap_ms=100, requests=requests, names=("list", "report")))
     assert "'report'" in said["slow-request"]
+
+
+def test_the_size_of_a_pool_by_littles_law() -> None:
+    """Three at a time of 30 ms each: 100 a second, while 200 a second are asked."""
+    service = [30.0 + 5.0 * max(0, place - 3) for place in range(800)]
+    result = made(service, gap_ms=5.0, backlog=list(range(0, 400, 4)))
+    assert "3 at a time: a pool of 3?" in codes(result)["pool"]
+
+
+def test_a_limit_of_concurrency_is_seen_in_what_failed() -> None:
+    """Bursts of twelve, of which the last four are refused."""
+    service, errors = [], []
+    for _ in range(60):
+        service += [11.5] * 8 + [0.1] * 4
+        errors += [0] * 8 + [8] * 4
+        service += [0.2] * 20
+        errors += [0] * 20
+    said = codes(made(service, gap_ms=1.0, errors=errors))
+    assert "when 8 or more requests are in flight" in said["concurrency-limit"]
 
 
 def test_a_leak_is_a_steady_rise() -> None:

@@ -7,6 +7,7 @@ the schedule.
 from __future__ import annotations
 
 import random
+import ssl
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
@@ -297,6 +298,9 @@ class Exchange:
     def receive_failed(self, connection: Connection, error: OSError) -> None:
         """Look after a receive that would block, or that failed."""
         if isinstance(error, WAIT):
+            return
+        if isinstance(error, ssl.SSLEOFError):
+            self.take(connection, b"")  # closed without the goodbye of TLS, as many servers do
             return
         self.lost(connection, classify(error), describe(error))
 

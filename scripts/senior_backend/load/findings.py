@@ -34,6 +34,8 @@ SLOW_FACTOR = 5
 QUEUEING = 2.0
 """Requests among many others that take twice as long as those alone have been queueing."""
 POOL_TOLERANCE = 0.12
+SMALL_POOL = 8
+"""Up to here the estimate tells one size from the next."""
 GROWTH_SHARE = 0.02
 BLOCKS = 8
 LEAK_GROWTH = 0.3
@@ -98,17 +100,17 @@ class View:
         return len(self.intended) / max(self.result.measured_s, 1e-9)
 
     def alone(self) -> float:
-        """Return the median service time of the successful requests that met the fewest others, in nanoseconds."""
-        fine = [
+        """Return the service time of a request that meets few others: the lower quartile of those that met the fewest.
+
+        Under overload hardly any request is alone; the quartile keeps those out that met one or two.
+        """
+        fine = sorted(
             (others, took)
             for others, took, error in zip(self.in_flight, self.service, self.error, strict=True)
             if not error
-        ]
-        if not fine:
-            return 0.0
-        fine.sort()
-        few = fine[: max(5, len(fine) // 100)]
-        return median(took for _, took in few)
+        )
+        few = sorted(took for _, took in fine[: max(5, len(fine) // 100)])
+        return few[len(few) // 4] if few else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +227,12 @@ def pool(view: View) -> list[Finding]:
         return []  # the generator's own pool
     if whole < 1 or abs(size - whole) > POOL_TOLERANCE * whole:
         return []
-    at_a_time = "one at a time: a single worker or a lock?" if whole == 1 else f"{whole} at a time: a pool of {whole}?"
+    if whole == 1:
+        at_a_time = "one at a time: a single worker or a lock?"
+    elif whole <= SMALL_POOL:
+        at_a_time = f"{whole} at a time: a pool of {whole}?"
+    else:
+        at_a_time = f"about {whole} at a time: a pool of that size, or that many fill the CPU?"
     message = (
         f"throughput stops at {steady_rate(view.result):.0f} requests/s while a request alone takes "
         f"{show_ms(alone)}: {at_a_time}"
@@ -238,7 +245,7 @@ def queueing(view: View) -> list[Finding]:
     response = [end - due for due, end in zip(view.intended, view.done, strict=True)]
     usual = median(response)
     limit = sorted(response)[int(0.99 * len(response))]
-    if limit < max(2 * usual, 2 * MS) or find_stalls(view):
+    if limit < max(2 * usual, 2 * MS) or saturated(view) or find_stalls(view):
         return []
     slowest = [place for place, took in enumerate(response) if took >= limit]
     total = sum(response[place] for place in slowest)

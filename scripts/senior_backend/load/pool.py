@@ -176,6 +176,11 @@ class Pool:
                 self.fail(connection, ErrorKind.TLS, describe(problem))
                 return
             connection.sock, connection.send, connection.recv = wrapped, wrapped.send, wrapped.recv
+            inner = getattr(wrapped, "_sslobj", None)
+            if inner is not None:
+                # The methods of SSLSocket are two layers of Python around this object; the checks they make are
+                # made here by the connection's state. Without it, as in another implementation, they do as well.
+                connection.send, connection.recv = inner.write, inner.read
         self._shake_hands(connection)
 
     def _shake_hands(self, connection: Connection) -> None:

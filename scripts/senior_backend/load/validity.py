@@ -27,6 +27,8 @@ LAG_SHARE = 0.1
 """The 99th percentile of schedule lag may be 1 ms, or a tenth of the response time's where that is more: above that
 the report warns, and above 5 ms (or the tenth) the run is not valid."""
 CPU_SHARE = 0.95
+BUSY_SHARE = 0.5
+"""A late generator that used less than this of a core was kept from running."""
 CAPPED_SHARE = 0.02
 WAIT_SHARE = 0.1
 """The cap mattered when requests waited for it in more than 2 % of the time and waiting is 10 % of response time."""
@@ -60,11 +62,10 @@ def judge(result: RunResult, summary: Summary) -> Validity:
     if invalid:
         return Validity(False, "generator", tuple(reasons))
     cap, server = _capped(result), _server(result, summary)
-    if cap is not None:
-        return Validity(cap.code == "server-slow", "server" if cap.code == "server-slow" else "cap", (cap, *reasons))
-    if server is not None:
-        return Validity(True, "server", (server, *reasons))
-    return Validity(True, "none", tuple(reasons))
+    if cap is not None and cap.code == "connection-cap":
+        return Validity(False, "cap", (cap, *reasons))
+    told = [finding for finding in (server, cap) if finding is not None]
+    return Validity(True, "server" if told else "none", (*told, *reasons))
 
 
 def _generator(result: RunResult) -> list[Finding]:
@@ -74,13 +75,15 @@ def _generator(result: RunResult) -> list[Finding]:
     response = result.samples.distribution("response").at(0.99) or 0.0
     allowed = max(LAG_MS * MS, LAG_SHARE * response)
     if lag > allowed:
+        busy = stats.cpu_share > BUSY_SHARE
+        why = "it needs more CPU" if busy else "something else on this machine took the CPU"
         found.append(
             Finding(
                 "generator-lag",
                 "error" if lag > max(allowed, INVALID_LAG_MS * MS) else "warning",
                 f"the generator itself was late: schedule lag p99 {show_ms(lag)} (allowed {show_ms(allowed)}), "
-                f"CPU {stats.cpu_share:.0%} of a core",
-                fix="run it on another machine or an idle core, use --processes, or ask a lower rate",
+                f"with {stats.cpu_share:.0%} of a core: {why}",
+                fix="use --processes, or ask a lower rate" if busy else "repeat it on an idle machine or core",
             )
         )
     if result.plan.arrivals == "closed" and stats.cpu_share > CPU_SHARE:

@@ -51,6 +51,9 @@ def decide(
         return ExitCode.UNDECIDED, "; ".join(f"{item.objective.text}: {item.message}" for item in undecided)
     if not any(item.objective.metric == "errors" for item in judged) and summary.error_share > DEFAULT_ERROR_SHARE:
         return ExitCode.FAILED, f"{summary.failed:,} of {summary.planned:,} requests failed ({summary.error_share:.1%})"
+    behind = next((reason for reason in validity.reasons if reason.code == "server-saturated"), None)
+    if behind is not None and not any(item.objective.metric == "rps" for item in judged):
+        return ExitCode.FAILED, f"{behind.message} ({_latency(summary)})"
     kept = "every objective holds: " if judged else ""
     return ExitCode.OK, f"{kept}{rate}, {_latency(summary)}, {summary.failed:,} failed"
 
