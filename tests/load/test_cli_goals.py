@@ -171,6 +171,7 @@ def test_two_services_are_compared_side_by_side(demo: Demo, slow_demo: Demo) -> 
     assert rows["p50"]["change"] == pytest.approx(0.5, abs=0.25)
 
 
+@pytest.mark.slow
 def test_a_comparison_stops_at_a_server_that_sheds_load(demo: Demo) -> None:
     both = ("--compare", demo.url, demo.url, "--rps", "50", "--json")
     shed = call("--endpoint", "/status/503", *both, "--duration", "40s")
