@@ -98,7 +98,8 @@ def difference(verdict: Any) -> Difference:
     ],
 )
 def test_the_verdict_of_a_comparison(verdicts: list[str], comparable: bool, code: ExitCode) -> None:
-    comparison = Comparison("a", "b", tuple(map(difference, verdicts)), comparable, "other load")
+    errors = Difference("errors", 0.0, 0.0, "share", None, None, None, 0.001, "same")
+    comparison = Comparison("a", "b", (*map(difference, verdicts), errors), comparable, "other load")
     assert comparing.verdict(comparison)[0] == code
 
 
@@ -168,6 +169,17 @@ def test_two_services_are_compared_side_by_side(demo: Demo, slow_demo: Demo) -> 
     rows = {row["statistic"]: row for row in outcome.document["data"]["comparison"]["differences"]}
     assert rows["p50"]["verdict"] == "regression"
     assert rows["p50"]["change"] == pytest.approx(0.5, abs=0.25)
+
+
+@pytest.mark.slow
+def test_a_comparison_stops_at_a_server_that_sheds_load(demo: Demo) -> None:
+    both = ("--compare", demo.url, demo.url, "--rps", "50", "--json")
+    shed = call("--endpoint", "/status/503", *both, "--duration", "40s")
+    assert shed.code == 5, shed.out
+    assert "sheds load" in shed.document["summary"]
+    failing = call("--endpoint", "/status/500", *both, "--duration", "2s", "--warmup", "0")
+    assert failing.code == 1, failing.out
+    assert "failed: nothing to compare" in failing.document["summary"]
 
 
 @pytest.mark.timing

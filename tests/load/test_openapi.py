@@ -7,6 +7,8 @@ from typing import Any
 
 import jsonschema
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from senior_backend.console.errors import InputError
 from senior_backend.load import openapi, workload
@@ -260,3 +262,39 @@ def test_patterns_out_of_reach_are_said_to_be() -> None:
     assert matching(r"(?=b)a") is None
     assert matching(r"^abc$", least=10) is None
     assert matching("(") is None
+
+
+PLACES = [
+    tuple(place.split(" "))
+    for place in (
+        "paths", "paths /users", "paths /users get", "paths /users get responses", "paths /users/{id}", "servers",
+        "paths /users get responses 200 content application/json schema", "paths /users post requestBody", "security",
+        "components", "components schemas NewUser", "components securitySchemes", "components parameters limit",
+    )
+]  # fmt: skip
+WORDS = "type properties items $ref #/components/schemas/User allOf enum minimum object array string in name path query"
+TREES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-5, 5), st.sampled_from(WORDS.split())),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(WORDS.split()), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.sampled_from(PLACES), TREES)
+def test_a_damaged_document_is_refused_or_sent_in_part(place: tuple[str, ...], tree: Any) -> None:
+    document = json.loads(json.dumps(API))
+    target = document
+    for key in place[:-1]:
+        target = target[key]
+    target[place[-1]] = tree
+    options = openapi.Options(allow_writes=True, environment={"API_TOKEN": "t", "API_KEY": "k"})
+    try:
+        parsed = openapi.parse_document(json.dumps(document), "x")
+        openapi.server_url(parsed)
+        scenario = openapi.scenario_of(parsed, "x", options)
+    except InputError:
+        return
+    workload.build(scenario, "h", "", 1)

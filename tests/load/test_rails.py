@@ -89,6 +89,10 @@ def test_the_address_that_was_checked_is_the_one_that_is_used() -> None:
     assert calls == ["rebind.example"]
 
 
+def test_names_beyond_ascii_are_sent_in_their_ascii_form() -> None:
+    assert aim("http://bücher.test:8000", "127.0.0.1").authority == "xn--bcher-kva.test:8000"
+
+
 def test_the_address_that_answers_is_chosen() -> None:
     assert aim("http://localhost:8000", "::1", "127.0.0.1", answering="127.0.0.1").target.host == "127.0.0.1"
 
@@ -207,6 +211,14 @@ def test_a_surge_of_429_or_503_stops_the_run() -> None:
     assert feed.next(100, 20, 20) is None
     assert "sheds load" in str(feed.next(100, 40, 40))
     assert feed.watch.asked_to_stop
+
+
+def test_a_watch_can_be_shared_by_runs_after_each_other() -> None:
+    feed = Seconds(rails.Watch(0.5))
+    feed.next(1000)
+    feed.completed = 0
+    assert feed.next(10, 5) is None
+    assert sum(second[0] for second in feed.watch._seconds) == 1010
 
 
 def test_retry_after_is_honoured_sooner() -> None:

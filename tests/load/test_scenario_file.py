@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from senior_backend.console.errors import InputError, ToolError
+from senior_backend.console.report import Finding
 from senior_backend.load import schema_check
 from senior_backend.load.document import MAX_BYTES, Problems, parse_json, to_plain
 from senior_backend.load.document_yaml import parse_yaml
@@ -296,6 +297,33 @@ def test_the_checker_agrees_with_json_schema(document: Any) -> None:
     schema_check.check(tree, noted)
     right = jsonschema.Draft202012Validator(dict(schema_check.schema())).is_valid(document)
     assert right == (not noted.findings), noted.findings
+
+
+SIGNS = st.text(alphabet="{}[]:,-#&*!|>'\"%@`?~<$ \n\tab1.\\é\x00", max_size=60)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.one_of(
+        SIGNS,
+        SIGNS.map(lambda text: f"requests: [{{path: /}}]\n{text}"),
+        SIGNS.map(lambda text: FRIENDLY.replace("/api/v1/users?limit=20", text)),
+        SIGNS.map(lambda text: FRIENDLY.replace("$.data[*].id", text)),
+        SIGNS.map(lambda text: json.dumps({"requests": [{"path": f"/{text}", "check": {"matches": text}}]})),
+    ),
+    st.sampled_from(["s.yaml", "s.json"]),
+)
+def test_any_text_is_a_scenario_or_a_placed_problem(
+    tmp_path_factory: pytest.TempPathFactory, text: str, name: str
+) -> None:
+    path = write(tmp_path_factory.getbasetemp(), "", name)
+    path.write_text(text, encoding="utf-8", newline="")
+    findings: tuple[Finding, ...] = ()
+    try:
+        load(path, {})
+    except ToolError as error:
+        findings = error.findings
+    assert all(finding.where and finding.message for finding in findings)
 
 
 def test_the_schema_is_valid_and_knows_every_key(tmp_path: Path) -> None:

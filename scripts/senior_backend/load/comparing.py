@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from senior_backend.load.model import Progress
 
 CURVE_POINTS = 120
+ROUNDS = 10
 _VERDICTS = {
     "same": "no significant change",
     "regression": "WORSE",
@@ -45,17 +46,24 @@ def report(first: Prepared, second: Prepared) -> tuple[Report, str]:
         sides.append(compare.Side(call.to.url, plan, workload))
     with Bar("compare") as bar:
         done = 0
+        stopped: str | None = None
 
         def progress(now: Progress) -> str | None:
-            nonlocal done
+            nonlocal done, stopped
             done += 1
             bar.update(done, f"{now.rate:.0f}/s of {now.asked_rate:.0f}/s")
-            return watch(now)
+            stopped = stopped or watch(now)
+            return stopped
 
-        comparison, before, after = compare.interleaved(
-            sides[0], sides[1], progress=progress, seed=first.settings.plan.seed
-        )
+        seed = first.settings.plan.seed
+        comparison, before, after = compare.interleaved(sides[0], sides[1], rounds=ROUNDS, progress=progress, seed=seed)
     code, sentence = verdict(comparison)
+    if stopped:
+        code, sentence = ExitCode.REFUSED if watch.asked_to_stop else ExitCode.FAILED, f"stopped: {stopped}"
+    elif broken := _broken_budget(first, before) or _broken_budget(second, after):
+        code, sentence = ExitCode.FAILED, broken
+    elif len(before.blocks) + len(after.blocks) < 2 * ROUNDS:
+        code, sentence = ExitCode.INTERRUPTED, f"interrupted; until then: {sentence}"
     body = f"A  {first.to.url}\nB  {second.to.url}\n\n{text(comparison, before, after)}"
     data = {"comparison": comparison.to_json(), "slo": first.settings.slo}
     if first.options.html:
@@ -78,14 +86,23 @@ def report(first: Prepared, second: Prepared) -> tuple[Report, str]:
     return Report("load_test", code, sentence, first.notes, data, tuple(steps)), body
 
 
+def _broken_budget(call: Prepared, run: SavedRun) -> str | None:
+    """Return what is to be said of a service that fails too much to be compared."""
+    budget = call.settings.error_budget
+    if budget is None or not run.planned or run.failed <= budget * run.planned:
+        return None
+    return f"{run.failed:,} of {run.planned:,} requests to {call.to.url} failed: nothing to compare"
+
+
 def verdict(comparison: Comparison) -> tuple[ExitCode, str]:
     """Return the exit code and the sentence of a comparison."""
     if not comparison.comparable:
         return ExitCode.UNDECIDED, comparison.sentence
     if comparison.regressed:
         return ExitCode.FAILED, comparison.sentence
-    if all(item.verdict == "not-enough-data" for item in comparison.differences):
-        return ExitCode.UNDECIDED, comparison.sentence
+    # A share of errors can always be compared; without any response time nothing was decided.
+    if all(item.verdict == "not-enough-data" for item in comparison.differences if item.unit == "ms"):
+        return ExitCode.UNDECIDED, "not enough data to compare response times"
     return ExitCode.OK, comparison.sentence
 
 

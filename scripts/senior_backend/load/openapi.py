@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 READ_METHODS = ("get", "head")
 WRITE_METHODS = ("post", "put", "patch", "delete")
 TOKEN_VARIABLE, KEY_VARIABLE = "API_TOKEN", "API_KEY"
+INVALID = (AttributeError, TypeError, ValueError, KeyError)
+"""What reading a document raises where it does not have the form that OpenAPI demands."""
 _PATH_SAFE = "/%:@-._~!$&'()*+,;="
 _LISTS = ("", "data", "items", "results", "content", "records", "value")
 """Where responses keep a list: the body itself, or one of these fields."""
@@ -80,16 +82,18 @@ def parse_document(text: str, name: str) -> Mapping[str, Any]:
 
 def server_url(document: Mapping[str, Any]) -> str:
     """Return the first server of a document, variables filled in; it may be a path only."""
-    if "basePath" in document or "host" in document:
-        scheme = (document.get("schemes") or ["http"])[0]
-        host = document.get("host")
-        return (f"{scheme}://{host}" if host else "") + str(document.get("basePath") or "").rstrip("/")
-    servers = document.get("servers")
-    first = servers[0] if isinstance(servers, list) and servers and isinstance(servers[0], dict) else {}
-    url = str(first.get("url") or "")
-    for name, variable in (first.get("variables") or {}).items():
-        url = url.replace(f"{{{name}}}", str(variable.get("default", "")))
-    return url.rstrip("/")
+    try:
+        if "basePath" in document or "host" in document:
+            scheme = (document.get("schemes") or ["http"])[0]
+            host = document.get("host")
+            return (f"{scheme}://{host}" if host else "") + str(document.get("basePath") or "").rstrip("/")
+        first = (document.get("servers") or [{}])[0]
+        url = str(first.get("url") or "")
+        for name, variable in (first.get("variables") or {}).items():
+            url = url.replace(f"{{{name}}}", str(variable.get("default", "")))
+        return url.rstrip("/")
+    except INVALID:
+        return ""
 
 
 def scenario_of(document: Mapping[str, Any], name: str, options: Options) -> Scenario:
@@ -166,7 +170,7 @@ class _Maker:
                     self.operation(str(path), method, item, operation)
                 except (_Skip, NoExampleError) as reason:
                     self.notes.append(f"{method.upper()} {path} is left out: {reason}")
-                except (AttributeError, TypeError, ValueError, KeyError) as error:
+                except INVALID as error:
                     self.notes.append(f"{method.upper()} {path} is left out: it is not valid OpenAPI ({error})")
         if withheld:
             what = "operation that writes is" if withheld == 1 else "operations that write are"
@@ -365,24 +369,27 @@ class _Maker:
         """Return the JSON path of the identifiers in the list at `path`, by the schema of its response."""
         responses = self.document["paths"][path]["get"].get("responses") or {}
         for status, raw in responses.items():
-            if not str(status).startswith("2"):
-                continue
-            described = self.resolve(raw)
-            content = described.get("content") or {}
-            schema = next((entry.get("schema") for media, entry in content.items() if "json" in str(media)), None)
             try:
-                merged = self.examples.merged(schema or described.get("schema") or {})
-                for name in _LISTS:
-                    member = (merged.get("properties") or {}).get(name)
-                    rule = self.examples.merged(member) if name else merged
-                    if rule.get("type") != "array":
-                        continue
-                    fields: Mapping[str, Any] = self.examples.merged(rule.get("items")).get("properties") or {}
-                    for wanted in (parameter, "id", "uuid", "slug", "key", "name"):
-                        if wanted in fields:
-                            return f"$.{name}[*].{wanted}" if name else f"$[*].{wanted}"
-            except NoExampleError:
+                found = self.identifier_in(self.resolve(raw), parameter) if str(status).startswith("2") else None
+            except INVALID:
                 continue
+            if found:
+                return found
+        return None
+
+    def identifier_in(self, described: Mapping[str, Any], parameter: str) -> str | None:
+        """Return the same for one response."""
+        content = described.get("content") or {}
+        schema = next((entry.get("schema") for media, entry in content.items() if "json" in str(media)), None)
+        merged = self.examples.merged(schema or described.get("schema") or {})
+        for name in _LISTS:
+            rule = self.examples.merged((merged.get("properties") or {}).get(name)) if name else merged
+            if rule.get("type") != "array":
+                continue
+            fields: Mapping[str, Any] = self.examples.merged(rule.get("items")).get("properties") or {}
+            for wanted in (parameter, "id", "uuid", "slug", "key", "name"):
+                if wanted in fields:
+                    return f"$.{name}[*].{wanted}" if name else f"$[*].{wanted}"
         return None
 
 

@@ -95,7 +95,11 @@ def split_url(url: str) -> tuple[Literal["http", "https"], str, int, str]:
     if any(ord(letter) <= 32 or ord(letter) == 127 for letter in url.strip()):
         raise InputError("the base URL holds a space or a control character", code="bad-url")
     scheme = cast("Literal['http', 'https']", parts.scheme.lower())
-    return scheme, parts.hostname, port or (443 if scheme == "https" else 80), parts.path.rstrip("/")
+    try:
+        host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode("ascii")
+    except UnicodeError as error:
+        raise InputError(f"'{parts.hostname}' is not a host name", code="bad-url") from error
+    return scheme, host, port or (443 if scheme == "https" else 80), parts.path.rstrip("/")
 
 
 def destination(
@@ -233,7 +237,8 @@ class Watch:
 
     def __call__(self, progress: Progress) -> str | None:
         """Return why the run must end now, or None."""
-        done = progress.completed - self._completed
+        # Several runs may share a watch; the totals of each start from nothing.
+        done = progress.completed - (self._completed if progress.completed >= self._completed else 0)
         self._completed = progress.completed
         shed = progress.statuses_now.get(429, 0) + progress.statuses_now.get(503, 0)
         self._seconds.append((done, progress.failed_now, shed))

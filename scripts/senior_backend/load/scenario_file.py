@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from senior_backend.console.errors import InputError, ToolError, did_you_mean
@@ -266,7 +267,9 @@ class _Reader:
 
     def pattern(self, node: Scalar) -> None:
         try:
-            re.compile(str(node.value))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                re.compile(str(node.value))
         except re.error as error:
             self.problems.add("bad-regex", f"'{node.text}' is not a regular expression: {error}", node.mark)
 

@@ -78,7 +78,7 @@ def verdict(result: FindMaxResult, call: Prepared) -> tuple[ExitCode, str]:
     slo = call.settings.slo
     if result.cause == "interrupted":
         held = f"; {result.highest.rate:,.0f} requests/s held until then" if result.highest else ""
-        return ExitCode.INTERRUPTED, f"interrupted: {result.reason}{held}"
+        return ExitCode.INTERRUPTED, f"interrupted after {len(result.points)} probes{held}"
     if result.highest is None:
         lowest = min((point.rate for point in result.points), default=0.0)
         code = ExitCode.UNDECIDED if result.cause in ("generator", "cap") else ExitCode.FAILED
