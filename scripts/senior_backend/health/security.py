@@ -24,6 +24,7 @@ _HARMLESS_VARIABLE = re.compile(
     r"USERNAME|NAME|PATH|VERSION|SCHEME|ZONE|STATUS|LEVEL|DEBUG)$",
     re.IGNORECASE,
 )
+_SECRET_VARIABLE = re.compile(r"PASS|PWD|SECRET|TOKEN|KEY|CREDENTIAL|SIGNATURE|COOKIE|AUTHORIZATION", re.IGNORECASE)
 _TOKEN_LIKE = re.compile(r"(?=[^/]*\d)(?=[^/]*[A-Za-z])[A-Za-z0-9_\-.~+=%]{20,}")
 
 
@@ -72,7 +73,7 @@ def secrets_of_variable(variable: str, value: str) -> set[str]:
     """
     if "://" in value:
         return secrets_of_url(value, tainted=True)
-    if _HARMLESS_VARIABLE.search(variable) and not SECRET_KEY.search(variable):
+    if _HARMLESS_VARIABLE.search(variable) and not _SECRET_VARIABLE.search(variable):
         return set()
     return {value} if value.strip() else set()
 

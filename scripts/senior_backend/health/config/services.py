@@ -79,6 +79,7 @@ class ServiceReader:
         self._defaults: dict[str, tuple[Node, Node]] = {}
         self._allowed_keys: dict[str, dict[str, None]] = {}
         self._tls_files: dict[str, bool] = {}
+        self._needs: dict[str, list[Node]] = {}
 
     def read(self, root: Node) -> tuple[tuple[Service, ...], tuple[str, ...]]:
         """Return the services and the addresses that the file allows besides the usual ones."""
@@ -102,7 +103,7 @@ class ServiceReader:
             return (), allowed
         entries = self._entries(top["services"][1])
         services, places = self._all(entries)
-        self._references(services, places)
+        self._references(places)
         return services, allowed
 
     def _entries(self, node: Node) -> list[tuple[Node | None, Node]]:
@@ -128,19 +129,20 @@ class ServiceReader:
                 )
                 continue
             service = self._service(key, body)
-            if service is None:
-                continue
-            if service.name in places:
-                first = places[service.name]
+            name = str(_name_node(key, body).value)
+            if name in places:
                 self._reader.problem(
                     _name_node(key, body),
                     "duplicate-name",
-                    f"duplicate service '{service.name}'",
-                    f"It is first defined on line {first.line}; names are unique.",
+                    f"duplicate service '{name}'",
+                    f"It is first defined on line {places[name].line}; names are unique.",
                 )
                 continue
-            places[service.name] = _name_node(key, body)
-            services.append(service)
+            # A service with other faults is still one that others may depend on.
+            places[name] = _name_node(key, body)
+            self._needs[name] = _listed(body.get("depends_on"))
+            if service is not None:
+                services.append(service)
         return tuple(services), places
 
     # -- one service ----------------------------------------------------------------------------------------------
@@ -149,7 +151,10 @@ class ServiceReader:
         reader = self._reader
         name = self._name(key, body)
         type_node, url_node = body.get("type"), body.get("url")
+        told = len(reader.problems)
         url = reader.text(url_node, "a URL") if url_node else None
+        if len(reader.problems) > told:
+            url = None  # with a variable missing, what is wrong with the rest of the URL would only confuse
         parts = self._split(url_node, url) if url_node and url is not None else None
         probe, starts_tls = self._probe(body, type_node, parts, name)
         if probe is None:
@@ -408,21 +413,28 @@ class ServiceReader:
 
     # -- between services -----------------------------------------------------------------------------------------
 
-    def _references(self, services: tuple[Service, ...], places: dict[str, Node]) -> None:
-        for service in services:
-            for name in service.depends_on:
-                if name not in places:
-                    message = f"'{service.name}' depends on '{name}', which does not exist{did_you_mean(name, places)}"
-                    self._reader.problem(places[service.name], "unknown-dependency", message)
-        edges = {service.name: [name for name in service.depends_on if name in places] for service in services}
+    def _references(self, places: dict[str, Node]) -> None:
+        for name, needed in self._needs.items():
+            for node in needed:
+                if str(node.value) not in places and "$" not in str(node.value):
+                    near = did_you_mean(str(node.value), places)
+                    message = f"'{name}' depends on '{node.value}', which does not exist{near}"
+                    self._reader.problem(node, "unknown-dependency", message)
+        edges = {
+            name: [str(node.value) for node in needed if str(node.value) in places]
+            for name, needed in self._needs.items()
+        }
         for cycle in find_cycles(edges):
             shown = cycle if len(cycle) <= _CYCLE_SHOWN else [*cycle[:4], f"… {len(cycle) - 7} more …", *cycle[-3:]]
-            self._reader.problem(
-                places[cycle[0]],
-                "cycle",
-                f"dependency cycle: {' -> '.join(shown)}",
-                "Remove one of these `depends_on`.",
-            )
+            message = f"dependency cycle: {' -> '.join(shown)}"
+            self._reader.problem(places[cycle[0]], "cycle", message, "Remove one of these `depends_on`.")
+
+
+def _listed(node: Node | None) -> list[Node]:
+    """Return the items of a list, or a single scalar as a list of one."""
+    if node is None or node.empty:
+        return []
+    return node.items if node.kind == "list" else [node] if node.kind == "scalar" else []
 
 
 def find_cycles(edges: Mapping[str, list[str]]) -> list[list[str]]:
