@@ -228,6 +228,14 @@ def test_an_application_url_is_understood() -> None:
     assert "p@ss" in made.secrets
 
 
+def test_what_is_masked_is_what_is_secret() -> None:
+    headers = {"Accept": "text/html", "Host": "h", "Authorization": "Bearer abc.def", "X-Key": "k1234"}
+    service = {"name": "a", "url": "http://h/", "headers": headers, "body": "ping the service"}
+    made, _ = read(json.dumps({"services": [service]}), "s", ".json", {})
+    assert made.secrets == {"abc.def", "Bearer abc.def", "k1234", "ping the service"}
+    assert problems("services: [{name: a, url: 'mongodb+srv://cluster.example'}]") == [("1:12", "srv")]
+
+
 def test_a_weak_check_is_advised_against() -> None:
     _, warnings = read("services: [{name: a, url: 'tcp://h:3306'}]", "s", ".yaml", {})
     assert [(item.severity, item.code) for item in warnings] == [("warning", "weak-check")]

@@ -218,6 +218,21 @@ def test_watch_writes_history_and_ends_politely(tmp_path: Path) -> None:
     assert json.loads(out)["data"]["counts"]["up"] == 1
 
 
+@pytest.mark.slow
+def test_an_interrupt_reports_what_is_known(tmp_path: Path) -> None:
+    with servers.serving(servers.silent) as port:
+        fine = {"name": "a", "type": "disk", "path": "/", "expect": {"free_percent": ">= 0"}}
+        file = services(tmp_path, fine, {"name": "b", "url": f"http://127.0.0.1:{port}/", "timeout": "30s"})
+        process = subprocess.Popen([sys.executable, DOOR, "--services", file, "--json"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+        time.sleep(1.5)
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=10)
+    assert process.returncode == 130, error
+    states = {item["name"]: item["state"] for item in json.loads(out)["data"]["services"]}
+    assert states == {"a": "up", "b": "unknown"}
+
+
 COMPOSE = """\
 services:
   api:

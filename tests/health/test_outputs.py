@@ -226,6 +226,9 @@ def test_what_counts_as_a_secret() -> None:
     redactor = Redactor(["s3cret!"])
     assert redactor.text("a s3cret! s3cret%21 b") == "a *** *** b"
     assert redactor.tree({"k s3cret!": ["s3cret!", 3]}) == {"k ***": ["***", 3]}
+    common = Redactor(["postgres"])
+    assert common.text("postgresql://h/x: postgres, postgres1, x=postgres") == "postgresql://h/x: ***, postgres1, x=***"
+    assert Redactor(["ab"]).text("ab") == "ab"
     import base64
 
     for user in ("a", "ab", "abc"):

@@ -28,6 +28,8 @@ from tests.health.checking import check, one
 def test_postgresql(postgresql_url: str) -> None:
     results = check(
         {"name": "query", "url": postgresql_url, "query": "select 40 + 2", "expect": {"value": 42}},
+        {"name": "flag", "url": postgresql_url, "query": "select true", "expect": {"value": True}},
+        {"name": "words", "url": postgresql_url, "query": "select '42'::text", "expect": {"value": 42}},
         {"name": "wrong", "url": postgresql_url, "query": "select 1", "expect": {"value": "> 1"}},
         {"name": "broken", "url": postgresql_url, "query": "select * from absent"},
         {"name": "writes", "url": postgresql_url, "query": "create table t ()"},
@@ -36,6 +38,8 @@ def test_postgresql(postgresql_url: str) -> None:
     )
     assert results["query"].state == "up"
     assert "logged in" in results["query"].detail
+    assert results["flag"].state == "up"
+    assert results["words"].reason == "assertion"
     assert results["wrong"].reason == "assertion"
     assert results["broken"].reason == "query_failed"
     assert "read-only" in results["writes"].detail

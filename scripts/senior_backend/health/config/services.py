@@ -31,6 +31,12 @@ from senior_backend.health.steps import TlsOptions
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.%]+[A-Za-z0-9]*")
 _CYCLE_SHOWN = 8
+_SCHEME = re.compile(r"^(?:basic|bearer|digest|token|apikey|negotiate)\s+", re.IGNORECASE)
+_PLAIN_HEADER = re.compile(
+    r"accept.*|content-.*|host|user-agent|cache-control|origin|referer|range|pragma|if-.*|te|x-forwarded-.*|x-request-id",
+    re.IGNORECASE,
+)
+"""Headers whose values are no secrets: masking `text/html` or a host name would only hide what matters."""
 
 TOP_KEYS = ("services", "defaults", "allow_addresses")
 _MAP = Kind(lambda _, node: node, {"type": "object"})
@@ -235,7 +241,12 @@ class ServiceReader:
             parts = urlsplit(url)
             _ = parts.port
         except ValueError as error:
-            self._reader.problem(node, "url", f"not a URL: {str(error).split(' as ')[0]}", "Check host and port.")
+            self._reader.problem(
+                node,
+                "url",
+                f"not a URL: {str(error).split(' as ')[0]}",
+                "Check host and port; one service has one host.",
+            )
             return None
         self._reader.secrets |= secrets_of_url(url)
         if not parts.scheme or "://" not in url:
@@ -320,9 +331,12 @@ class ServiceReader:
             return
         options[field.name] = value
         if field.secret or SECRET_KEY.search(field.name):
-            values = value.values() if isinstance(value, Mapping) else [value]
+            if isinstance(value, Mapping):
+                values = [item for name, item in value.items() if not _PLAIN_HEADER.fullmatch(name)]
+            else:
+                values = [value]
             for item in values:
-                self._reader.secrets.update({str(item), *re.split(r"\s+", str(item))})
+                self._reader.secrets.update({str(item), _SCHEME.sub("", str(item))})
 
     def _address(
         self,
