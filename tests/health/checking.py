@@ -19,7 +19,9 @@ def configured(*services: dict[str, Any], environment: dict[str, str] | None = N
     return read(text, "services.json", ".json", environment or {})[0]
 
 
-def check(*services: dict[str, Any], getaddrinfo: Getaddrinfo = system_getaddrinfo, **options: Any) -> dict[str, Result]:
+def check(
+    *services: dict[str, Any], getaddrinfo: Getaddrinfo = system_getaddrinfo, **options: Any
+) -> dict[str, Result]:
     """Check services and return the results by name."""
     return {result.service.name: result for result in passed(*services, getaddrinfo=getaddrinfo, **options).results}
 

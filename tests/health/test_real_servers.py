@@ -28,6 +28,8 @@ from tests.health.checking import check, one
 def test_postgresql(postgresql_url: str) -> None:
     results = check(
         {"name": "query", "url": postgresql_url, "query": "select 40 + 2", "expect": {"value": 42}},
+        {"name": "flag", "url": postgresql_url, "query": "select true", "expect": {"value": True}},
+        {"name": "words", "url": postgresql_url, "query": "select '42'::text", "expect": {"value": 42}},
         {"name": "wrong", "url": postgresql_url, "query": "select 1", "expect": {"value": "> 1"}},
         {"name": "broken", "url": postgresql_url, "query": "select * from absent"},
         {"name": "writes", "url": postgresql_url, "query": "create table t ()"},
@@ -36,6 +38,8 @@ def test_postgresql(postgresql_url: str) -> None:
     )
     assert results["query"].state == "up"
     assert "logged in" in results["query"].detail
+    assert results["flag"].state == "up"
+    assert results["words"].reason == "assertion"
     assert results["wrong"].reason == "assertion"
     assert results["broken"].reason == "query_failed"
     assert "read-only" in results["writes"].detail
@@ -83,7 +87,8 @@ def own_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[P
         check=True, capture_output=True, **account,
     )  # fmt: skip
     settings = ["-c", "max_connections=5", "-c", "superuser_reserved_connections=1", "-c", "max_wal_senders=0"]
-    command = [programs / "postgres", "-D", data, "-p", str(port), "-k", folder, "-h", "127.0.0.1", *settings]
+    command = [str(programs / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder), "-h", "127.0.0.1"]
+    command += settings
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, **account) as process:
         try:
             for _ in range(100):
@@ -110,10 +115,6 @@ def test_postgresql_scram_and_too_many_connections(own_postgresql: tuple[Path, i
     assert results["right"].state == "up"
     assert results["wrong"].reason == "auth_failed"
     assert "wants a password" in results["none"].detail
-    with contextlib.ExitStack() as held, pytest.raises(psycopg.OperationalError):
-        for _ in range(10):
-            held.enter_context(psycopg.connect(f"host=127.0.0.1 port={port} user=app password=s3cret dbname=postgres"))
-        pytest.fail("the limit was not reached")
     with contextlib.ExitStack() as held:
         with contextlib.suppress(psycopg.OperationalError):
             while True:
@@ -252,8 +253,8 @@ def test_nats_and_mqtt() -> None:
 
 
 def test_grpc() -> None:
-    import grpc
-    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+    import grpc  # type: ignore[import-untyped]
+    from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
     server = grpc.server(futures.ThreadPoolExecutor(2))
     servicer = health.HealthServicer()

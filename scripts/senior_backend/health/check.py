@@ -29,6 +29,7 @@ class Pass:
     seconds: float
     lag_p99: float
     second_looks: int
+    interrupted: bool = False
 
 
 class Checker:
@@ -65,12 +66,18 @@ class Checker:
                 doubtful.append(result.service)
             progress(len(final))
 
-        self._look(services, self._concurrency, until, first)
-        second_looks = len(doubtful)
-        for turn in range(QUIET_LOOKS):
-            if not doubtful or (until is not None and self._clock() >= until):
-                break
-            doubtful = self._second_look(doubtful, final, until, last=turn == QUIET_LOOKS - 1)
+        interrupted, second_looks = False, 0
+        try:
+            self._look(services, self._concurrency, until, first)
+            second_looks = len(doubtful)
+            for turn in range(QUIET_LOOKS):
+                if not doubtful or (until is not None and self._clock() >= until):
+                    break
+                doubtful = self._second_look(doubtful, final, until, last=turn == QUIET_LOOKS - 1)
+        except KeyboardInterrupt:
+            interrupted = True
+            for service in services:
+                final.setdefault(service.name, Result(service, "unknown", "checker_deadline", "interrupted"))
         results = [self._resolver_trouble(final[service.name]) for service in services]
         return Pass(
             tuple(graph.resolve(results)),
@@ -78,6 +85,7 @@ class Checker:
             self._clock() - began,
             self._engine.lag.percentile(0.99),
             second_looks,
+            interrupted,
         )
 
     def forget_names(self) -> None:

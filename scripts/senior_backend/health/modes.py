@@ -34,11 +34,15 @@ def once(session: Session, options: argparse.Namespace) -> tuple[Report, str]:
     with Progress("checking", len(session.services)) as progress:
         done = make_checker(session).check(session.services, until=session.until, progress=progress.update)
     verdict = reach(done, session.path, session.redactor, fail_on_degraded=session.fail_on_degraded)
+    if done.interrupted:
+        verdict = replace(verdict, exit_code=ExitCode.INTERRUPTED, summary=f"interrupted: {verdict.summary}")
     return report_on(session, options, verdict, targets)
 
 
 def check_config(session: Session) -> tuple[Report, str]:
     """Report that the file can be used; nothing is checked, and no network is touched."""
+    from senior_backend.health.verdict import STANDARD_INPUT
+
     count = len(session.services)
     types = sorted({service.type for service in session.services})
     summary = f"{session.path} is valid: {count} service{'s' if count != 1 else ''} ({', '.join(types)})"
@@ -48,8 +52,10 @@ def check_config(session: Session) -> tuple[Report, str]:
             for item in session.services
         ]
     }
-    following = NextCommand(f"python3 scripts/health_check.py --services {session.path}", "checks them")
-    return Report(TOOL, ExitCode.OK, summary, tuple(session.warnings), data, (following,)), ""
+    steps: tuple[NextCommand, ...] = ()
+    if session.path != STANDARD_INPUT:
+        steps = (NextCommand(f"python3 scripts/health_check.py --services {session.path}", "checks them"),)
+    return Report(TOOL, ExitCode.OK, summary, tuple(session.warnings), data, steps), ""
 
 
 def make_checker(session: Session) -> Checker:

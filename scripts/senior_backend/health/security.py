@@ -12,6 +12,9 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from senior_backend.health.steps import Failure
 
 MASK = "***"
+MIN_SECRET = 3
+"""Shorter secrets cannot be told from ordinary text; they are still never printed on purpose."""
+WORD_SECRET = 10
 _METADATA = frozenset({"fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16"})
 """Cloud metadata services that do not live in a link-local range."""
 
@@ -24,6 +27,7 @@ _HARMLESS_VARIABLE = re.compile(
     r"USERNAME|NAME|PATH|VERSION|SCHEME|ZONE|STATUS|LEVEL|DEBUG)$",
     re.IGNORECASE,
 )
+_SECRET_VARIABLE = re.compile(r"PASS|PWD|SECRET|TOKEN|KEY|CREDENTIAL|SIGNATURE|COOKIE|AUTHORIZATION", re.IGNORECASE)
 _TOKEN_LIKE = re.compile(r"(?=[^/]*\d)(?=[^/]*[A-Za-z])[A-Za-z0-9_\-.~+=%]{20,}")
 
 
@@ -72,7 +76,7 @@ def secrets_of_variable(variable: str, value: str) -> set[str]:
     """
     if "://" in value:
         return secrets_of_url(value, tainted=True)
-    if _HARMLESS_VARIABLE.search(variable) and not SECRET_KEY.search(variable):
+    if _HARMLESS_VARIABLE.search(variable) and not _SECRET_VARIABLE.search(variable):
         return set()
     return {value} if value.strip() else set()
 
@@ -108,22 +112,50 @@ def masked_url(url: str) -> str:
 
 
 class Redactor:
-    """Replaces known secrets, also in their URL-encoded and base64 forms, in any text or tree of plain data."""
+    """Replaces known secrets, also in their URL-encoded and base64 forms, in any text or tree of plain data.
+
+    A short secret of letters and digits is only replaced as a whole word: with the password `postgres`, the scheme of
+    `postgresql://` stays readable.
+    """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        forms: set[str] = set()
+        forms: dict[str, bool] = {}
         for secret in secrets:
-            if len(secret) < 3:
+            if len(secret) < MIN_SECRET:
                 continue
-            forms.update({secret, quote(secret, safe=""), repr(secret)[1:-1]})
+            word = secret.isalnum() and len(secret) < WORD_SECRET
+            forms.update(dict.fromkeys((secret, quote(secret, safe=""), repr(secret)[1:-1]), word))
             if len(secret) >= 6:
-                forms.update(_base64_cores(secret.encode()))
-        self._pattern = re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))
+                forms.update(dict.fromkeys(_base64_cores(secret.encode()), False))
+        # By their first characters, the longest first: one pass over a text finds any number of secrets.
+        self._forms: dict[str, list[tuple[str, bool]]] = {}
+        for form in sorted(forms, key=len, reverse=True):
+            self._forms.setdefault(form[:MIN_SECRET], []).append((form, forms[form]))
         self.active = bool(forms)
 
     def text(self, value: str) -> str:
         """Return `value` with every secret masked."""
-        return self._pattern.sub(MASK, value) if self.active else value
+        if not self.active:
+            return value
+        parts: list[str] = []
+        start = at = 0
+        while at <= len(value) - MIN_SECRET:
+            size = self._secret_at(value, at)
+            if size:
+                parts += [value[start:at], MASK]
+                start = at = at + size
+            else:
+                at += 1
+        return "".join([*parts, value[start:]]) if parts else value
+
+    def _secret_at(self, value: str, at: int) -> int:
+        """Return the length of the secret that begins here, 0 when none does."""
+        for form, word in self._forms.get(value[at : at + MIN_SECRET], ()):
+            if value.startswith(form, at):
+                end = at + len(form)
+                if not word or not (value[at - 1 : at].isalnum() or value[end : end + 1].isalnum()):
+                    return len(form)
+        return 0
 
     def tree(self, value: Any) -> Any:
         """Return a copy of plain data (mappings, sequences, scalars) with every text masked."""

@@ -67,7 +67,7 @@ def open_session(options: argparse.Namespace, environment: Mapping[str, str]) ->
         None if deadline is None else started + deadline,
         options.concurrency or CONCURRENCY,
         options.fail_on == "degraded",
-        str(path),
+        configuration.path,
         started,
     )
 

@@ -16,6 +16,7 @@ from senior_backend.health.model import Result
 from senior_backend.health.reasons import REASONS, State
 from senior_backend.health.security import Redactor
 
+STANDARD_INPUT = "standard input"
 STATES: tuple[State, ...] = ("down", "blocked", "unknown", "degraded", "up")
 
 
@@ -118,6 +119,8 @@ def explain(result: Result, *, excerpt: bool = True) -> str:
 
 def next_commands(verdict: Verdict, services_path: str) -> tuple[NextCommand, ...]:
     """Return what is worth running now."""
+    if services_path == STANDARD_INPUT:
+        return ()
     again = f"python3 scripts/health_check.py --services {services_path}"
     reasons = {result.reason for result in verdict.results}
     steps = []
@@ -136,6 +139,8 @@ def _summary(results: Sequence[Result], counts: Counter[State], causes: Sequence
         return f"all {total} services are up ({seconds:.2f} s)" if total > 1 else f"the service is up ({seconds:.2f} s)"
     parts = [f"{counts[state]} {state}" for state in STATES if counts[state]]
     text = f"of {total} services: {', '.join(parts)} ({seconds:.2f} s)"
+    if total == 1:
+        text = f"{results[0].service.name} is {results[0].state}: {results[0].reason} ({seconds:.2f} s)"
     affected = len({name for cause in causes for name in cause.affected})
     if causes and affected:
         named = ", ".join(f"{cause.service}: {cause.reason}" for cause in causes[:3])

@@ -34,6 +34,8 @@ def wait(
     last: Pass | None = None
     while True:
         done = checker.check(services, until=until)
+        if done.interrupted:
+            raise KeyboardInterrupt
         cut = any(result.reason == "checker_deadline" for result in done.results)
         if last is None or not cut:
             last = done

@@ -34,6 +34,8 @@ def follow(session: Session, options: argparse.Namespace, targets: Targets) -> t
                 break
             chosen = [service for service in session.services if due[service.name] <= now]
             done = checker.check(chosen, until=session.until)
+            if done.interrupted:
+                raise KeyboardInterrupt
             checker.forget_names()
             passes += 1
             for service in chosen:

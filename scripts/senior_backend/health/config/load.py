@@ -23,7 +23,8 @@ def load(path: Path, environment: Mapping[str, str], *, lenient: bool = False) -
         InputError: with every problem of the file; nothing has been checked.
     """
     text = _text(path)
-    return read(text, str(path), path.suffix.lower(), environment, lenient=lenient)
+    name = "standard input" if str(path) == "-" else str(path)
+    return read(text, name, path.suffix.lower(), environment, lenient=lenient)
 
 
 def read(

@@ -14,7 +14,12 @@ _CONDITION = {
     "type": ["string", "number", "boolean", "null"],
     "description": 'A value, or a comparison such as "< 100", "!= down", "~ ^regex".',
 }
-_STATUS = {"type": ["string", "integer"], "pattern": "^([1-5][0-9]{2}|[1-5][xX]{2}|[1-5][0-9]{2} *- *[1-5][0-9]{2})$"}
+_STATUS = {
+    "anyOf": [
+        {"type": "integer", "minimum": 100, "maximum": 599},
+        {"type": "string", "pattern": "^([1-5][0-9]{2}|[1-5][xX]{2}|[1-5][0-9]{2} *- *[1-5][0-9]{2})$"},
+    ]
+}
 _FACTS: dict[str, Any] = {
     "status": {"anyOf": [_STATUS, {"type": "array", "items": _STATUS}]},
     "map": {"type": "object", "additionalProperties": _CONDITION},

@@ -31,6 +31,12 @@ from senior_backend.health.steps import TlsOptions
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.%]+[A-Za-z0-9]*")
 _CYCLE_SHOWN = 8
+_SCHEME = re.compile(r"^(?:basic|bearer|digest|token|apikey|negotiate)\s+", re.IGNORECASE)
+_PLAIN_HEADER = re.compile(
+    r"accept.*|content-.*|host|user-agent|cache-control|origin|referer|range|pragma|if-.*|te|x-forwarded-.*|x-request-id",
+    re.IGNORECASE,
+)
+"""Headers whose values are no secrets: masking `text/html` or a host name would only hide what matters."""
 
 TOP_KEYS = ("services", "defaults", "allow_addresses")
 _MAP = Kind(lambda _, node: node, {"type": "object"})
@@ -79,6 +85,7 @@ class ServiceReader:
         self._defaults: dict[str, tuple[Node, Node]] = {}
         self._allowed_keys: dict[str, dict[str, None]] = {}
         self._tls_files: dict[str, bool] = {}
+        self._needs: dict[str, list[Node]] = {}
 
     def read(self, root: Node) -> tuple[tuple[Service, ...], tuple[str, ...]]:
         """Return the services and the addresses that the file allows besides the usual ones."""
@@ -102,7 +109,7 @@ class ServiceReader:
             return (), allowed
         entries = self._entries(top["services"][1])
         services, places = self._all(entries)
-        self._references(services, places)
+        self._references(places)
         return services, allowed
 
     def _entries(self, node: Node) -> list[tuple[Node | None, Node]]:
@@ -128,19 +135,20 @@ class ServiceReader:
                 )
                 continue
             service = self._service(key, body)
-            if service is None:
-                continue
-            if service.name in places:
-                first = places[service.name]
+            name = str(_name_node(key, body).value)
+            if name in places:
                 self._reader.problem(
                     _name_node(key, body),
                     "duplicate-name",
-                    f"duplicate service '{service.name}'",
-                    f"It is first defined on line {first.line}; names are unique.",
+                    f"duplicate service '{name}'",
+                    f"It is first defined on line {places[name].line}; names are unique.",
                 )
                 continue
-            places[service.name] = _name_node(key, body)
-            services.append(service)
+            # A service with other faults is still one that others may depend on.
+            places[name] = _name_node(key, body)
+            self._needs[name] = _listed(body.get("depends_on"))
+            if service is not None:
+                services.append(service)
         return tuple(services), places
 
     # -- one service ----------------------------------------------------------------------------------------------
@@ -149,7 +157,10 @@ class ServiceReader:
         reader = self._reader
         name = self._name(key, body)
         type_node, url_node = body.get("type"), body.get("url")
+        told = len(reader.problems)
         url = reader.text(url_node, "a URL") if url_node else None
+        if len(reader.problems) > told:
+            url = None  # with a variable missing, what is wrong with the rest of the URL would only confuse
         parts = self._split(url_node, url) if url_node and url is not None else None
         probe, starts_tls = self._probe(body, type_node, parts, name)
         if probe is None:
@@ -230,7 +241,12 @@ class ServiceReader:
             parts = urlsplit(url)
             _ = parts.port
         except ValueError as error:
-            self._reader.problem(node, "url", f"not a URL: {str(error).split(' as ')[0]}", "Check host and port.")
+            self._reader.problem(
+                node,
+                "url",
+                f"not a URL: {str(error).split(' as ')[0]}",
+                "Check host and port; one service has one host.",
+            )
             return None
         self._reader.secrets |= secrets_of_url(url)
         if not parts.scheme or "://" not in url:
@@ -315,9 +331,12 @@ class ServiceReader:
             return
         options[field.name] = value
         if field.secret or SECRET_KEY.search(field.name):
-            values = value.values() if isinstance(value, Mapping) else [value]
+            if isinstance(value, Mapping):
+                values = [item for name, item in value.items() if not _PLAIN_HEADER.fullmatch(name)]
+            else:
+                values = [value]
             for item in values:
-                self._reader.secrets.update({str(item), *re.split(r"\s+", str(item))})
+                self._reader.secrets.update({str(item), _SCHEME.sub("", str(item))})
 
     def _address(
         self,
@@ -408,21 +427,28 @@ class ServiceReader:
 
     # -- between services -----------------------------------------------------------------------------------------
 
-    def _references(self, services: tuple[Service, ...], places: dict[str, Node]) -> None:
-        for service in services:
-            for name in service.depends_on:
-                if name not in places:
-                    message = f"'{service.name}' depends on '{name}', which does not exist{did_you_mean(name, places)}"
-                    self._reader.problem(places[service.name], "unknown-dependency", message)
-        edges = {service.name: [name for name in service.depends_on if name in places] for service in services}
+    def _references(self, places: dict[str, Node]) -> None:
+        for name, needed in self._needs.items():
+            for node in needed:
+                if str(node.value) not in places and "$" not in str(node.value):
+                    near = did_you_mean(str(node.value), places)
+                    message = f"'{name}' depends on '{node.value}', which does not exist{near}"
+                    self._reader.problem(node, "unknown-dependency", message)
+        edges = {
+            name: [str(node.value) for node in needed if str(node.value) in places]
+            for name, needed in self._needs.items()
+        }
         for cycle in find_cycles(edges):
             shown = cycle if len(cycle) <= _CYCLE_SHOWN else [*cycle[:4], f"… {len(cycle) - 7} more …", *cycle[-3:]]
-            self._reader.problem(
-                places[cycle[0]],
-                "cycle",
-                f"dependency cycle: {' -> '.join(shown)}",
-                "Remove one of these `depends_on`.",
-            )
+            message = f"dependency cycle: {' -> '.join(shown)}"
+            self._reader.problem(places[cycle[0]], "cycle", message, "Remove one of these `depends_on`.")
+
+
+def _listed(node: Node | None) -> list[Node]:
+    """Return the items of a list, or a single scalar as a list of one."""
+    if node is None or node.empty:
+        return []
+    return node.items if node.kind == "list" else [node] if node.kind == "scalar" else []
 
 
 def find_cycles(edges: Mapping[str, list[str]]) -> list[list[str]]:

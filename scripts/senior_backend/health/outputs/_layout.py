@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, MARGIN = 176, 46, 28, 62, 16
+BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, MARGIN = 204, 46, 28, 62, 16
 MAX_NODES = 150
 PER_ROW = 6
 
@@ -55,7 +55,7 @@ def layout(edges: Mapping[str, Sequence[str]]) -> Layout:
 
 
 def _layers(edges: Mapping[str, Sequence[str]]) -> list[list[str]]:
-    """Return the services by their longest distance from a service that nothing depends on."""
+    """Return the services in layers: below everything that needs them, and right above what they need."""
     waiting = dict.fromkeys(edges, 0)
     for targets in edges.values():
         for target in targets:
@@ -63,14 +63,20 @@ def _layers(edges: Mapping[str, Sequence[str]]) -> list[list[str]]:
                 waiting[target] += 1
     depth = dict.fromkeys((name for name, count in waiting.items() if not count), 0)
     ready = list(depth)
+    order: list[str] = []
     while ready:
         name = ready.pop()
+        order.append(name)
         for target in edges[name]:
             if target in waiting:
                 depth[target] = max(depth.get(target, 0), depth[name] + 1)
                 waiting[target] -= 1
                 if not waiting[target]:
                     ready.append(target)
+    for name in reversed(order):
+        # A service that stands far above what it needs moves down: its line would cross the boxes between.
+        below = [depth[target] for target in edges[name] if target in depth]
+        depth[name] = max(depth[name], min(below) - 1) if below else depth[name]
     layers: list[list[str]] = [[] for _ in range(max(depth.values(), default=0) + 1)]
     for name in edges:
         layers[depth.get(name, 0)].append(name)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import SplitResult
 
-from senior_backend.health.config.values import WORD, Example, Field, one_of
+from senior_backend.health.config.values import WORD, Example, Field, Reader, one_of
 from senior_backend.health.model import Service
 from senior_backend.health.probes import Probe, connect_step
 from senior_backend.health.steps import Answer, Conversation, Exactly, Failure, Send, printable
@@ -79,6 +81,16 @@ def fields(document: bytes) -> dict[str, Any]:
     return found
 
 
+def _from_url(parts: SplitResult) -> Mapping[str, Any]:
+    return {"srv": True} if parts.scheme.endswith("+srv") else {}
+
+
+def _validate(reader: Reader, node: Any, options: dict[str, Any]) -> None:
+    if options.pop("srv", False):
+        fix = "Name each member: mongodb://host:27017. `dig SRV _mongodb._tcp.NAME` lists them."
+        reader.problem(node, "srv", "a mongodb+srv:// name stands for several members, not for one", fix)
+
+
 def _document(body: bytes) -> bytes:
     return struct.pack("<i", len(body) + 5) + body + b"\0"
 
@@ -106,6 +118,8 @@ PROBE = Probe(
         Field("password", WORD, "As `user`.", secret=True),
     ),
     facts={"writable": "boolean", "secondary": "boolean", "set_name": "text", "wire_version": "number"},
+    from_url=_from_url,
+    validate=_validate,
     examples=(
         Example("a primary", (_answer(_PRIMARY + _OK),)),
         Example("a secondary", (_answer(_SECONDARY + b"\x02setName\0\x04\0\0\0rs0\0" + _OK),)),

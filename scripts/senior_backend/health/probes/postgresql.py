@@ -32,6 +32,7 @@ from senior_backend.health.steps import (
 PROTOCOL_3 = 196608
 SSL_REQUEST = 80877103
 MAX_MESSAGE = 65536
+BOOLEAN, NUMBERS = 16, frozenset({0, 20, 21, 23, 26, 700, 701, 1700})
 _LAG_QUERY = "SELECT CASE WHEN pg_is_in_recovery() THEN COALESCE(extract(epoch FROM now() - \
 pg_last_xact_replay_timestamp()), 0) ELSE 0 END"
 
@@ -145,15 +146,19 @@ def _query(text: str) -> Generator[Step, Any, str | int | float | bool | None]:
     yield Send(_frame(b"Q", text.encode() + b"\0"))
     value: str | int | float | bool | None = None
     seen = False
+    column = 0
     failure: Failure | None = None
     while True:
         kind, data = yield from _message()
-        if kind == b"D" and not seen:
+        if kind == b"T":
+            at = data.index(0, 2) + 7
+            (column,) = struct.unpack("!I", data[at : at + 4])
+        elif kind == b"D" and not seen:
             seen = True
             (count,) = struct.unpack("!H", data[:2])
             if count:
                 (size,) = struct.unpack("!i", data[2:6])
-                value = None if size < 0 else plain_value(data[6 : 6 + size].decode("utf-8", "replace"))
+                value = None if size < 0 else _typed(column, data[6 : 6 + size].decode("utf-8", "replace"))
         elif kind == b"E":
             failure = Failure("query_failed", _refusal(data).detail)
         elif kind == b"Z":
@@ -161,6 +166,13 @@ def _query(text: str) -> Generator[Step, Any, str | int | float | bool | None]:
                 yield Send(_frame(b"X", b""))
                 raise failure
             return value
+
+
+def _typed(column: int, text: str) -> str | int | float | bool | None:
+    """Return a value by the object identifier of its type: boolean 16, numbers, all else text."""
+    if column == BOOLEAN:
+        return text == "t"
+    return plain_value(text) if column in NUMBERS else text
 
 
 def _message() -> Generator[Step, Any, tuple[bytes, bytes]]:
