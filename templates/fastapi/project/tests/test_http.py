@@ -1,5 +1,6 @@
 import json
 import socket
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -96,9 +97,10 @@ def test_control_characters_are_refused_before_the_database(people: People) -> N
         if "create" not in sample.operations:
             continue
         client = people.able(name, "create")
-        for field, value in people.body(name, client).items():
+        body = people.body(name, client)
+        for field, value in body.items():
             if isinstance(value, str) and field not in sample.secrets:
-                answer = client.post(sample.resource.path, json={**people.body(name, client), field: f"{value}\x00"})
+                answer = client.post(sample.resource.path, json={**body, field: f"{value}\x00"})
                 is_error(answer, 422)
 
 
@@ -140,7 +142,11 @@ def test_log_lines_are_json_with_ids(service: Service) -> None:
     trace = "0af7651916cd43dd8448eb211c80319c"
     headers = {"X-Request-ID": "log-line-test-1", "traceparent": f"00-{trace}-b7ad6b7169203331-01"}
     service.client().get("/livez", headers=headers)
-    lines = [json.loads(line) for line in service.log.read_text().splitlines() if "log-line-test-1" in line]
+    lines: list[dict[str, Any]] = []
+    deadline = time.monotonic() + 10
+    while not lines and time.monotonic() < deadline:
+        lines = [json.loads(line) for line in service.log.read_text().splitlines() if "log-line-test-1" in line]
+        time.sleep(0.02)
     assert [(line["status"], line["route"], line["trace_id"]) for line in lines] == [(200, "/livez", trace)]
 
 

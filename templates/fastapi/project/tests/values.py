@@ -6,7 +6,7 @@ from decimal import Decimal
 import hypothesis
 from hypothesis import strategies
 
-_used: dict[str, set[str]] = {}
+_matching: dict[tuple[str, int, int], list[str]] = {}
 
 
 def text(number: int, low: int, high: int) -> str:
@@ -15,20 +15,36 @@ def text(number: int, low: int, high: int) -> str:
 
 
 def matching(pattern: str, low: int, high: int) -> str:
-    """Return text that matches `pattern` and was not given before."""
-    used = _used.setdefault(pattern, set())
-    found = strategies.from_regex(pattern, fullmatch=False).filter(
-        lambda value: low <= len(value) <= high and value.isprintable() and value not in used
+    """Return text that matches `pattern`, another one each time while there are any."""
+    values = _matching.setdefault((pattern, low, high), [])
+    if not values:
+        values += _collect(pattern, low, high)
+    return values.pop()
+
+
+def _collect(pattern: str, low: int, high: int) -> list[str]:
+    fitting = strategies.from_regex(pattern).filter(lambda value: low <= len(value) <= high and value.isprintable())
+    found: set[str] = set()
+
+    @hypothesis.settings(
+        max_examples=300,
+        database=None,
+        deadline=None,
+        derandomize=True,
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
     )
-    quiet = hypothesis.settings(database=None, suppress_health_check=list(hypothesis.HealthCheck))
-    value = hypothesis.find(found, lambda _: True, settings=quiet)
-    used.add(value)
-    return value
+    @hypothesis.given(fitting)
+    def collect(value: str) -> None:
+        found.add(value)
+
+    collect()
+    return sorted(found)
 
 
-def secret(number: int, low: int, high: int) -> str:
+def secret(low: int, high: int) -> str:
     """Return a password."""
-    return f"Correct horse {number}".ljust(low, "!")[:high]
+    return "Correct horse".ljust(low, "!")[:high]
 
 
 def whole(number: int, low: float, high: float) -> int:

@@ -86,7 +86,7 @@ def expression(one: Field) -> str:
         return f"values.text(number, {shortest}, {longest})"
     if one.type == "password":
         bounds = schema_types.PASSWORD_LENGTH
-        return f"values.secret(number, {int(low or bounds[0])}, {int(high or bounds[1])})"
+        return f"values.secret({int(low or bounds[0])}, {int(high or bounds[1])})"
     if one.type in HIGHEST:
         first = int(low) if low is not None else 0
         last = int(high) if high is not None else HIGHEST[one.type]
