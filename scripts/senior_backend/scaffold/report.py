@@ -12,6 +12,7 @@ from senior_backend.console.output import table
 from senior_backend.console.report import Finding, NextCommand, Report
 from senior_backend.scaffold.plan import CHANGING, FilePlan
 from senior_backend.scaffold.state import digest
+from senior_backend.scaffold.verify import verdict
 
 if TYPE_CHECKING:
     from senior_backend.scaffold.generate import Prepared
@@ -82,6 +83,8 @@ def written(prepared: Prepared, verification: Verification | None, notes: tuple[
         code, summary = ExitCode.OK, f"{done}; not verified"
     elif verification.ok:
         code, summary = ExitCode.OK, f"{done}; verified at level {verification.level}"
+        if verification.skipped:
+            summary += f", without {', '.join(step.name for step in verification.skipped)}"
     else:
         names = ", ".join(step.name for step in verification.failed) or "nothing was checked"
         code, summary = ExitCode.FAILED, f"{done}; verification failed: {names}"
@@ -101,10 +104,7 @@ def written(prepared: Prepared, verification: Verification | None, notes: tuple[
     if plan.migrations:
         body.append("migrations: " + ", ".join(plan.migrations))
     if verification:
-        rows = [
-            ["ok" if step.ok else "FAIL", step.name, f"{step.seconds:.1f} s", step.detail]
-            for step in verification.steps
-        ]
+        rows = [[verdict(step), step.name, f"{step.seconds:.1f} s", step.detail] for step in verification.steps]
         body.append(table(rows))
     report = Report(TOOL, code, summary, tuple(findings), data(prepared, verification), _next(prepared, verification))
     return report, "\n\n".join(part for part in body if part)
