@@ -99,7 +99,7 @@ def _identity(draft: ServiceDraft, problems: Problems) -> str | None:
 
 
 def with_implied(draft: ResourceDraft) -> ResourceDraft:
-    """Return a resource as flags mean it: with the fields, roles and identity that its name implies."""
+    """Return a resource as flags mean it: with the fields and the identity that its name implies."""
     where = draft.name.where
     fields = presets.fields_for(draft.name.value, where) if draft.fields is None else draft.fields
     kinds = {field.name.value: field for field in fields}
@@ -112,12 +112,4 @@ def with_implied(draft: ResourceDraft) -> ResourceDraft:
         and password is not None
         and password.type.value == "password"
     )
-    roles = draft.roles
-    if draft.fields is None and draft.name.value == "user":
-        roles = tuple(
-            (Located(operation, where), tuple(Located(role, where) for role in names))
-            for operation, names in presets.USER_ROLES.items()
-        )
-    return dataclasses.replace(
-        draft, fields=fields, roles=roles, identity=Located(True, where) if logs_in else draft.identity
-    )
+    return dataclasses.replace(draft, fields=fields, identity=Located(True, where) if logs_in else draft.identity)
