@@ -104,9 +104,16 @@ def main() -> None:
 
 
 def _measure(python: str, project: Path, url: str, rounds: int, requests: int) -> dict[str, Any]:
-    variables = {"PATH": os.environ["PATH"], "JWT_SECRET": SECRET, "DATABASE_URL": url, "PEER_DATABASE_URL": _async(url)}
+    variables = {
+        "PATH": os.environ["PATH"],
+        "JWT_SECRET": SECRET,
+        "DATABASE_URL": url,
+        "PEER_DATABASE_URL": _async(url),
+    }
     variables |= {"RATE_LIMIT_PER_MINUTE": "100000000", "PYTHONPATH": str(project)}
-    subprocess.run([python, "-m", "alembic", "upgrade", "head"], cwd=project, env=variables, check=True, capture_output=True)
+    subprocess.run(
+        [python, "-m", "alembic", "upgrade", "head"], cwd=project, env=variables, check=True, capture_output=True
+    )
     peer = ["-m", "uvicorn", "benchmarks.peer_fastapi_orm.app:app", "--port"]
     servers: list[Server] = []
     try:
@@ -139,7 +146,10 @@ def _table(figures: dict[str, dict[str, list[float]]]) -> dict[str, Any]:
             name: {"min_us": round(min(by[kind])), "median_us": round(median(by[kind]))} for name, by in figures.items()
         }
         found[kind]["ratio"] = {
-            name: {"of_min": round(min(ours) / min(by[kind]), 2), "of_median": round(median(ours) / median(by[kind]), 2)}
+            name: {
+                "of_min": round(min(ours) / min(by[kind]), 2),
+                "of_median": round(median(ours) / median(by[kind]), 2),
+            }
             for name, by in figures.items()
             if name != "generated"
         }
@@ -245,9 +255,7 @@ def _token(python: str, subject: str) -> str:
         "exp": int((now + timedelta(hours=6)).timestamp()),
     }
     code = "import json, jwt, sys; print(jwt.encode(json.loads(sys.argv[1]), sys.argv[2], algorithm='HS256'))"
-    done = subprocess.run(
-        [python, "-c", code, json.dumps(claims), SECRET], check=True, capture_output=True, text=True
-    )
+    done = subprocess.run([python, "-c", code, json.dumps(claims), SECRET], check=True, capture_output=True, text=True)
     return done.stdout.strip()
 
 
