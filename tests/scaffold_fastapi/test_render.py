@@ -25,7 +25,7 @@ HOSTILE = [
     "{{ 7 * 7 }}{% raw %}",
     "a\nimport os\n",
     "${HOME} $(id) `id`",
-    "\u202e\u2028\x00\x1b[31m\U0001f600",
+    "\u202e\u2028\u0430\U0001f600",
     "'); DROP TABLE things; --",
     "%s %(x)s :name",
     "# noqa\r\n: - |",
@@ -133,6 +133,17 @@ def test_names_that_cannot_stand_in_source_are_refused(bad: str) -> None:
     ):
         with pytest.raises(InputError):
             stack.render(Service(name="x", resources=(resource,)))
+
+
+@pytest.mark.parametrize("bad", ["a\x00", "\x1b[31m", "\ud800"])
+def test_text_that_no_database_holds_is_refused(bad: str) -> None:
+    for field in (
+        Field(name="kind", type="enum", values=("a", bad)),
+        Field(name="note", type="text", default=bad),
+        Field(name="data", type="json", default={"a": [{bad: 1}]}),
+    ):
+        with pytest.raises(InputError):
+            stack.render(Service(name="x", resources=(Resource(name="thing", plural="things", fields=(field,)),)))
 
 
 @pytest.mark.parametrize(

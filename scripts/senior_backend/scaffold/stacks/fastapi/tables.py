@@ -112,7 +112,10 @@ def link_table(service: Service, resource: Resource, link: ManyToMany) -> LinkTa
 
 
 def _columns(service: Service, resource: Resource, one: Field) -> Iterable[Column]:
-    identifier(one.name, f"field {resource.name}.{one.name}")
+    where = f"field {resource.name}.{one.name}"
+    identifier(one.name, where)
+    literals.storable(one.values, where)
+    literals.storable(one.default, where)
     kind, migration = _column_type(one)
     default = default_value(one)
     if one.type == "money":
