@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -30,10 +31,12 @@ class Project:
     def __init__(self, folder: Path, service: Service, python: str) -> None:
         self.folder, self.service, self.python = folder, service, python
 
-    def run(self, *arguments: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, check: bool = True, variables: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run its interpreter in its folder."""
         environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        environment |= {"NO_COLOR": "1", "PYTHONPATH": str(self.folder), **variables}
+        environment |= {"NO_COLOR": "1", "PYTHONPATH": str(self.folder), **(variables or {})}
         done = subprocess.run(
             [self.python, *arguments],
             cwd=self.folder,
