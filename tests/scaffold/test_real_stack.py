@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
 
 from senior_backend.console.environment import SKILL_ROOT
+from senior_backend.console.errors import InputError
+from senior_backend.scaffold import stack_loader
+from senior_backend.scaffold.model import Service
+from senior_backend.scaffold.spec import build_service
+from senior_backend.scaffold.spec_file import read_spec
+from senior_backend.scaffold.spec_text import service_text
 from tests.scaffold.conftest import Tool, tree
+from tests.scaffold.test_field_text import any_service
 
 pytestmark = pytest.mark.usefixtures("real_stack")
 
@@ -173,3 +184,28 @@ def test_the_first_line_of_the_documentation_is_verified(tmp_path: Path) -> None
     assert broken.returncode == 1
     assert report["data"]["verify"]["reached"] is None
     assert "verify-failed" in [finding["code"] for finding in report["findings"]]
+
+
+@pytest.mark.slow
+@given(any_service(), any_service())
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+def test_any_service_renders_to_files_that_parse(first: Service, second: Service) -> None:
+    try:
+        first, second = (build_service(read_spec(service_text(service), "x")) for service in (first, second))
+    except InputError:
+        return  # two fields that would share a column or a name
+    stack = stack_loader.load("fastapi")
+    files = stack.render(first)
+    assert [file for file in stack.render(first) if not file.secret] == [file for file in files if not file.secret]
+    changes = [
+        stack.migration(None, first, number=1, down_revision=None),
+        stack.migration(first, second, number=2, down_revision="0001"),
+    ]
+    files += [change.file for change in changes if change.file]
+    for file in files:
+        if file.path.endswith(".py"):
+            ast.parse(file.content, file.path)
+        elif file.path.endswith(".toml"):
+            tomllib.loads(file.content)
+        elif file.path.endswith((".yaml", ".yml")):
+            assert list(yaml.safe_load_all(file.content))

@@ -244,6 +244,8 @@ def test_secrets_differ_and_are_never_drift(tool: Tool, project: Path) -> None:
 
 
 def test_remove_takes_everything_of_a_resource_away(tool: Tool, project: Path) -> None:
+    (project / "app/products/__pycache__").mkdir()
+    (project / "app/products/__pycache__/model.cpython-311.pyc").write_bytes(b"x")
     result = tool("--out", "shop", "--remove", "product")
     assert result.code == 0, result.envelope
     assert not (project / "app/products").exists()

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from senior_backend.console.environment import SKILL_ROOT
+from senior_backend.scaffold.stacks.contract import Step
+from tests.scaffold import tiny_stack
 from tests.scaffold.conftest import Tool, tree
 
 
@@ -173,10 +175,18 @@ def test_verification_decides_the_exit_code(tool: Tool) -> None:
 
 
 def test_nothing_checked_is_never_verified(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.scaffold import tiny_stack
-
     monkeypatch.setattr(tiny_stack, "verify", lambda *_: [])
     assert tool("--name", "user", "--crud", "--verify").code == 1
+
+
+def test_what_cannot_be_checked_here_is_told(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = [Step("lint", True, 0.1), Step("tests on PostgreSQL", False, 0.0, "it wants a password", skipped=True)]
+    monkeypatch.setattr(tiny_stack, "verify", lambda *_: steps)
+    result = tool("--name", "user", "--crud", "--verify=full")
+    assert (result.code, result.data["verify"]["reached"]) == (0, "full")
+    assert "without tests on PostgreSQL" in result.envelope["summary"]
+    monkeypatch.setattr(tiny_stack, "verify", lambda *_: steps[1:])
+    assert tool("--out", "user-service", "--verify=full").code == 1
 
 
 def test_routes_that_would_be_there_twice(tool: Tool) -> None:

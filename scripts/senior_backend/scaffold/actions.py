@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from senior_backend.console.errors import did_you_mean
 from senior_backend.scaffold import naming
-from senior_backend.scaffold.fields import read_value, refused_value
 from senior_backend.scaffold.model import Action, Field
+from senior_backend.scaffold.values import read_value, refused_value
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -267,11 +268,13 @@ def _remove_folders(made: Sequence[Path]) -> None:
 
 
 def _prune(root: Path, changes: Sequence[Change]) -> None:
-    """Remove the folders that deletions left empty."""
+    """Remove the folders that deletions left empty but for the interpreter's cache."""
     for change in changes:
         if change.new is None:
             folder = (root / change.path).parent
             with contextlib.suppress(OSError):
                 while folder != root:
+                    if [entry.name for entry in folder.iterdir()] == ["__pycache__"]:
+                        shutil.rmtree(folder / "__pycache__")
                     folder.rmdir()
                     folder = folder.parent

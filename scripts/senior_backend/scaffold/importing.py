@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,7 @@ from senior_backend.console.files import write_atomically
 from senior_backend.console.report import Finding, NextCommand, Report
 from senior_backend.scaffold import generate, naming, target
 from senior_backend.scaffold.drafts import FieldDraft, Located, ResourceDraft, ServiceDraft
+from senior_backend.scaffold.report import program
 from senior_backend.scaffold.spec import RESOURCE_LIMIT
 from senior_backend.scaffold.spec_text import service_text
 
@@ -62,7 +64,7 @@ def write_specification(
     data = {"spec": text, "path": str(path) if write else None, "resources": [item.name for item in service.resources]}
     following = (
         NextCommand(
-            f"python3 scripts/api_scaffold.py --spec {path} --dry-run", "Once it says what you mean, see what it makes."
+            f"{program()} --spec {shlex.quote(str(path))} --dry-run", "Once it says what you mean, see what it makes."
         ),
     )
     return Report("api_scaffold", ExitCode.OK, summary, every, data, following if write else ()), text

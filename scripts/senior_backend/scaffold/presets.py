@@ -18,12 +18,10 @@ USER: Final[Mapping[str, str]] = {
     "is_active": "bool=true",
     "metadata": "json={}",
 }
-"""The skill's own users table; id, version and the timestamps are in every resource."""
-USER_ROLES: Final[Mapping[str, tuple[str, ...]]] = {
-    "list": ("admin",),
-    "create": ("admin",),
-    "delete": ("admin",),
-}
+"""The skill's own users table; id, version and the timestamps are in every resource.
+
+No roles: of the resource that logs in, callers reach their own row, and an admin reaches all.
+"""
 ANY: Final[Mapping[str, str]] = {"name": "str(100)"}
 
 

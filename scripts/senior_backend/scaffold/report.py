@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import shlex
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from senior_backend.console.exit_codes import ExitCode
@@ -11,6 +12,7 @@ from senior_backend.console.output import table
 from senior_backend.console.report import Finding, NextCommand, Report
 from senior_backend.scaffold.plan import CHANGING, FilePlan
 from senior_backend.scaffold.state import digest
+from senior_backend.scaffold.verify import verdict
 
 if TYPE_CHECKING:
     from senior_backend.scaffold.generate import Prepared
@@ -19,6 +21,12 @@ if TYPE_CHECKING:
 TOOL: Final = "api_scaffold"
 SHOWN: Final = 12
 """Lines of files that people see by name; a project's first generation has many."""
+
+
+def program() -> str:
+    """Return how this program was called, for commands to type next."""
+    door = sys.argv[0] if sys.argv[0].endswith(f"{TOOL}.py") else f"scripts/{TOOL}.py"
+    return f"python3 {shlex.quote(door)}"
 
 
 def data(prepared: Prepared, verification: Verification | None = None) -> dict[str, Any]:
@@ -75,6 +83,8 @@ def written(prepared: Prepared, verification: Verification | None, notes: tuple[
         code, summary = ExitCode.OK, f"{done}; not verified"
     elif verification.ok:
         code, summary = ExitCode.OK, f"{done}; verified at level {verification.level}"
+        if verification.skipped:
+            summary += f", without {', '.join(step.name for step in verification.skipped)}"
     else:
         names = ", ".join(step.name for step in verification.failed) or "nothing was checked"
         code, summary = ExitCode.FAILED, f"{done}; verification failed: {names}"
@@ -94,12 +104,9 @@ def written(prepared: Prepared, verification: Verification | None, notes: tuple[
     if plan.migrations:
         body.append("migrations: " + ", ".join(plan.migrations))
     if verification:
-        rows = [
-            ["ok" if step.ok else "FAIL", step.name, f"{step.seconds:.1f} s", step.detail]
-            for step in verification.steps
-        ]
+        rows = [[verdict(step), step.name, f"{step.seconds:.1f} s", step.detail] for step in verification.steps]
         body.append(table(rows))
-    report = Report(TOOL, code, summary, tuple(findings), data(prepared, verification), _next(prepared))
+    report = Report(TOOL, code, summary, tuple(findings), data(prepared, verification), _next(prepared, verification))
     return report, "\n\n".join(part for part in body if part)
 
 
@@ -181,11 +188,15 @@ def _patch(item: FilePlan) -> str:
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
 
-def _next(prepared: Prepared) -> tuple[NextCommand, ...]:
+def _next(prepared: Prepared, verification: Verification | None) -> tuple[NextCommand, ...]:
     folder = shlex.quote(str(prepared.target.shown))
     if prepared.plan.conflicts:
         return (NextCommand(f"find {folder} -name '*.rej'", "These changes wait for you; delete each file when done."),)
-    commands = [
+    commands = []
+    if verification is None:
+        proof = f"{program()} --out {folder} --verify=test"
+        commands.append(NextCommand(proof, "prove it: lint, OpenAPI, its own tests, migrations up and down"))
+    commands += [
         NextCommand(f"cd {folder} && {command}" if prepared.target.shown != "." else command, why)
         for command, why in prepared.stack.next_commands(prepared.service)
     ]

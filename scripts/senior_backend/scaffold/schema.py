@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from senior_backend.scaffold import naming
-from senior_backend.scaffold.fields import DECIMAL_LIMIT, ENUM_LIMIT, SETTINGS, STR_LIMIT
+from senior_backend.scaffold.fields import SETTINGS
 from senior_backend.scaffold.model import FIELD_TYPES, OPERATIONS
-from senior_backend.scaffold.spec import ERROR_FORMATS, FIELD_LIMIT, RESOURCE_LIMIT, SERVICE_NAME
+from senior_backend.scaffold.spec import ERROR_FORMATS, RESOURCE_LIMIT, SERVICE_NAME
+from senior_backend.scaffold.spec_resource import FIELD_LIMIT
+from senior_backend.scaffold.values import DECIMAL_LIMIT, ENUM_LIMIT, STR_LIMIT
 
 _SHORT = (
     'TYPE with arguments, "?" when it may be empty, ":unique", ":index", ":min=…", ":max=…", ":pattern=…", and '

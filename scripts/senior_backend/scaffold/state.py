@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 from senior_backend import __version__
 from senior_backend.console.errors import InputError
 from senior_backend.scaffold.field_text import Text, default_text
-from senior_backend.scaffold.fields import read_value
 from senior_backend.scaffold.model import MISSING, OPERATIONS, Action, Field, ManyToMany, Resource, Service
+from senior_backend.scaffold.values import read_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

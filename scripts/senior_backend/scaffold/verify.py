@@ -25,12 +25,17 @@ class Verification:
     @property
     def ok(self) -> bool:
         """Whether something was checked and everything held."""
-        return bool(self.steps) and all(step.ok for step in self.steps)
+        return any(not step.skipped for step in self.steps) and not self.failed
 
     @property
     def failed(self) -> tuple[Step, ...]:
         """The steps that did not hold."""
-        return tuple(step for step in self.steps if not step.ok)
+        return tuple(step for step in self.steps if not step.ok and not step.skipped)
+
+    @property
+    def skipped(self) -> tuple[Step, ...]:
+        """The steps that could not be done here."""
+        return tuple(step for step in self.steps if step.skipped)
 
     def to_json(self) -> dict[str, Any]:
         """Return the verification as the report shows it; `reached` is null where the level was not reached."""
@@ -42,6 +47,7 @@ class Verification:
                 {
                     "name": step.name,
                     "ok": step.ok,
+                    "skipped": step.skipped,
                     "seconds": round(step.seconds, 3),
                     "detail": step.detail,
                     "output": step.output,
@@ -55,10 +61,13 @@ def verify(stack: Stack, project: Path, service: Service, level: VerifyLevel) ->
     """Run the checks of `level`; each step is told on standard error as it ends."""
 
     def tell(step: Step) -> None:
-        sys.stderr.write(
-            f"verify: {'ok  ' if step.ok else 'FAIL'} {step.name} {step.seconds:.1f} s {step.detail}".rstrip()
-        )
-        sys.stderr.write("\n")
+        line = f"verify: {verdict(step):<4} {step.name} {step.seconds:.1f} s {step.detail}"
+        sys.stderr.write(f"{line.rstrip()}\n")
         sys.stderr.flush()
 
     return Verification(level, tuple(stack.verify(project, service, level, tell)))
+
+
+def verdict(step: Step) -> str:
+    """Return how a step went, in four letters at most."""
+    return "skip" if step.skipped else "ok" if step.ok else "FAIL"

@@ -10,7 +10,8 @@ from senior_backend.console.report import Finding
 from senior_backend.scaffold import naming
 from senior_backend.scaffold.drafts import FieldDraft, LinkDraft, Located, ResourceDraft
 from senior_backend.scaffold.field_text import Text
-from senior_backend.scaffold.fields import SETTINGS, STR_LIMIT
+from senior_backend.scaffold.fields import SETTINGS
+from senior_backend.scaffold.values import STR_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

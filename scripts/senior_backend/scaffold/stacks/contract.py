@@ -45,13 +45,17 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a verification as it went; `output` holds the first failing lines."""
+    """One step of a verification as it went; `output` holds the first failing lines.
+
+    A `skipped` step could not be done here (`detail` says why), and counts neither for nor against the result.
+    """
 
     name: str
     ok: bool
     seconds: float
     detail: str = ""
     output: str = ""
+    skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ _HEADERS = [
 ]
 _POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_MAX_DRAINED = 16 * 2**20
+"""Bytes of a refused body that are still read, so that the client gets to see the answer."""
 _UNMATCHED = "(no route)"
 log = structlog.get_logger("access")
 
@@ -106,7 +108,8 @@ class _Exchange:
     async def _answer(self, status: int, detail: str) -> None:
         content = body(self._scope, status, detail)
         headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(content)).encode())]
-        if status == 413:  # noqa: PLR2004 - the rest of the body is not read
+        length = _first(self._scope, b"content-length")
+        if length is not None and length.isdigit() and int(length) > _MAX_DRAINED:
             headers.append((b"connection", b"close"))
         await self._out({"type": "http.response.start", "status": status, "headers": headers})
         await self._out({"type": "http.response.body", "body": content})

@@ -29,9 +29,7 @@ def admin_only(resource: Resource) -> list[Field]:
 
 def can_register(resource: Resource) -> bool:
     """Return whether people may make an account for themselves: no right is left for them to choose."""
-    return resource.identity and all(
-        one.optional or default_value(one) is not MISSING for one in admin_only(resource)
-    )
+    return resource.identity and all(one.optional or default_value(one) is not MISSING for one in admin_only(resource))
 
 
 def guard(resource: Resource, operation: Operation, *, touches: Iterable[Resource] = ()) -> str:
@@ -172,7 +170,8 @@ def resource_context(service: Service, resource: Resource) -> dict[str, Any]:
         "identity": resource.identity,
         "register": can_register(resource),
         "has_role": resource.identity and any(one.name == "role" for one in resource.fields),
-        "has_active": resource.identity and any(one.name == "is_active" and one.type == "bool" for one in resource.fields),
+        "has_active": resource.identity
+        and any(one.name == "is_active" and one.type == "bool" for one in resource.fields),
         "scope": _scope(resource),
         "columns": shape.columns,
         "uniques": shape.uniques,
@@ -186,7 +185,9 @@ def resource_context(service: Service, resource: Resource) -> dict[str, Any]:
         "money": tuple(one.name for one in resource.fields if one.type == "money"),
         "admin_only": sorted(one.wire_name for one in rights),
         "listed": is_listed(service, resource),
-        "guard": {operation: guard(resource, operation) for operation in ("list", "create", "read", "update", "delete")},
+        "guard": {
+            operation: guard(resource, operation) for operation in ("list", "create", "read", "update", "delete")
+        },
         "on_secret_change": ", on_secret_change=accounts.end_sessions" if resource.identity else "",
     }
     context |= _schemas(service, resource)
@@ -228,9 +229,7 @@ def _schemas(service: Service, resource: Resource) -> dict[str, Any]:
     if creates or updates:
         types.imports.add("app.schemas", "Body")
     if creates:
-        found["create_fields"] = [
-            Attribute(named(one), types.input(one), types.default(one)) for one in writable
-        ]
+        found["create_fields"] = [Attribute(named(one), types.input(one), types.default(one)) for one in writable]
     if registers:
         found["register_fields"] = [
             Attribute(named(one), types.input(one), types.default(one)) for one in writable if one.name not in rights
@@ -241,9 +240,7 @@ def _schemas(service: Service, resource: Resource) -> dict[str, Any]:
             for one in writable
         ]
         found["patch_fields"] = [Attribute(named(one), types.input(one), types.absent()) for one in writable]
-    found["out_fields"] = [
-        Attribute(named(one), types.output(one)) for one in resource.fields if not one.write_only
-    ]
+    found["out_fields"] = [Attribute(named(one), types.output(one)) for one in resource.fields if not one.write_only]
     found["sort_keys"] = ()
     if is_listed(service, resource):
         types.imports.add("app.schemas", "PageQuery")
@@ -272,7 +269,7 @@ def _routes(service: Service, resource: Resource) -> dict[str, Any]:
     schemas: set[str] = set()
     cls, operations = resource.class_name, resource.operations
     actions = [_action(resource, action) for action in resource.actions]
-    nested = [_nested(service, resource, one, imports) for one in nested_lists(service, resource)]
+    nested = [_nested(resource, one, imports) for one in nested_lists(service, resource)]
     links = [_link(service, resource, link, imports) for link in resource.links]
     if set(operations) & {"list", "create", "read", "update"} or actions:
         schemas.add(f"{cls}Out")
@@ -304,8 +301,10 @@ def _routes(service: Service, resource: Resource) -> dict[str, Any]:
 
 def _action(resource: Resource, action: Action) -> dict[str, Any]:
     identifier(action.name, f"action {resource.name}.{action.name}")
-    values = {resource.field(name).column: default_value(replace(resource.field(name), default=value))
-              for name, value in action.assign}
+    values = {
+        resource.field(name).column: default_value(replace(resource.field(name), default=value))
+        for name, value in action.assign
+    }
     roles = action_roles(resource, action)
     see_all = (roles or (ADMIN,)) if resource.identity else ()
     return {
@@ -318,7 +317,7 @@ def _action(resource: Resource, action: Action) -> dict[str, Any]:
     }
 
 
-def _nested(service: Service, resource: Resource, one: Nested, imports: Imports) -> dict[str, Any]:
+def _nested(resource: Resource, one: Nested, imports: Imports) -> dict[str, Any]:
     constant = "RESOURCE" if one.parent.name == resource.name else one.parent.name.upper()
     if constant != "RESOURCE":
         module = literals.module_name(one.parent.plural)

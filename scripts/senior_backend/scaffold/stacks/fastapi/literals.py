@@ -6,6 +6,7 @@ import json
 import keyword
 import math
 import re
+import unicodedata
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -18,7 +19,8 @@ MAX_IDENTIFIER_BYTES = 63
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
 _BASE_MODEL = frozenset(
-    "construct copy dict from_orm json parse_file parse_obj parse_raw schema schema_json update_forward_refs validate".split()
+    "construct copy dict from_orm json parse_file parse_obj parse_raw schema schema_json "  # noqa: SIM905 - one list
+    "update_forward_refs validate".split()
 )
 
 
@@ -36,6 +38,28 @@ def identifier(name: str, where: str) -> str:
             hint=f"Use a-z, 0-9 and _, beginning with a letter, at most {MAX_IDENTIFIER_BYTES} characters.",
         )
     return name
+
+
+def storable(value: Any, where: str) -> None:
+    """Let text through that every database can hold, inside lists and objects too.
+
+    Raises:
+        InputError: it holds a control character other than a tab or a line break, or half of a surrogate pair.
+    """
+    if isinstance(value, str):
+        if any(unicodedata.category(char) in ("Cc", "Cs") and char not in "\t\n\r" for char in value):
+            raise InputError(
+                f"{where}: {value!r} holds a character that a database cannot store",
+                code="bad-text",
+                where=where,
+                hint="Leave control characters out.",
+            )
+    elif isinstance(value, dict):
+        for inner in (*value.keys(), *value.values()):
+            storable(inner, where)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            storable(inner, where)
 
 
 def module_name(plural: str) -> str:

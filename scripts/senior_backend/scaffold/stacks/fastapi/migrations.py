@@ -73,9 +73,7 @@ class TableChange:
         )
 
 
-def migration(
-    previous: Service | None, current: Service, *, number: int, down_revision: str | None
-) -> MigrationChange:
+def migration(previous: Service | None, current: Service, *, number: int, down_revision: str | None) -> MigrationChange:
     """Return the revision from `previous` to `current`; without a change there is no file."""
     old = _tables(previous) if previous is not None else {}
     new = _tables(current)
@@ -84,10 +82,10 @@ def migration(
     changes = [_change(old[name], new[name], findings) for name in new if name in old]
     changes = [change for change in changes if not change.empty]
     links_old = {link.table for one in old.values() for link, _ in one.links}
-    links = [(link, one.name, target) for one in new.values() for link, target in one.links if link.table not in links_old]
-    for name in old:
-        if name not in new:
-            findings.append(_left("table", name, f'op.drop_table("{name}")'))
+    links = [
+        (link, one.name, target) for one in new.values() for link, target in one.links if link.table not in links_old
+    ]
+    findings += [_left("table", name, f'op.drop_table("{name}")') for name in old if name not in new]
     identity = current.identity if previous is None or previous.identity is None else None
     if any(finding.severity == "error" for finding in findings):
         return MigrationChange(None, tuple(findings))
@@ -219,17 +217,17 @@ def _change(before: Table, after: Table, findings: list[Finding]) -> TableChange
     change.uniques_out, change.uniques_in = _differences(before.uniques, after.uniques)
     change.indexes_out, change.indexes_in = _differences(before.indexes, after.indexes)
     change.checks_out = [check for check in change.checks_out if check.column not in gone]
-    for unique in change.uniques_in:
-        if not set(unique.columns) <= set(new) - set(old):
-            findings.append(
-                Finding(
-                    "unique-on-existing-rows",
-                    "warning",
-                    f"{after.name}: the migration fails when two rows share {', '.join(unique.columns)}",
-                    f"{after.name}.{unique.columns[0]}",
-                    f"Look first: SELECT {unique.columns[0]}, count(*) FROM {after.name} GROUP BY 1 HAVING count(*) > 1",
-                )
-            )
+    on_old_rows = [unique for unique in change.uniques_in if not set(unique.columns) <= set(new) - set(old)]
+    findings += [
+        Finding(
+            "unique-on-existing-rows",
+            "warning",
+            f"{after.name}: the migration fails when two rows share {', '.join(unique.columns)}",
+            f"{after.name}.{unique.columns[0]}",
+            f"Look first for duplicates: group {after.name} by {unique.columns[0]} having count(*) > 1.",
+        )
+        for unique in on_old_rows
+    ]
     _explain_checks(change, findings)
     return change
 
@@ -282,7 +280,7 @@ def _alter(change: TableChange, old: Column, new: Column, where: str, findings: 
                 "warning",
                 f"the migration fails when a row has no value in {where}",
                 where,
-                f"Fill it in first: UPDATE {change.before.name} SET {new.name} = ... WHERE {new.name} IS NULL",
+                f"Fill in {new.name} of {change.before.name} first, in batches, where it is null.",
             )
         )
     elif new.nullable and not old.nullable:
@@ -347,4 +345,3 @@ def _title(made: list[Table], changes: list[TableChange], links: list[Any]) -> s
     if not parts:
         parts = [f"change_{change.before.name}" for change in changes]
     return "_and_".join(parts)[:SLUG_LENGTH].rstrip("_") or "change"
-

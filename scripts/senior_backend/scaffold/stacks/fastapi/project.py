@@ -16,16 +16,14 @@ if TYPE_CHECKING:
     from senior_backend.scaffold.model import Service
 
 PROJECT, RESOURCE = "project", "resource"
-_SECRET = ".env"
+_ENV_FILE = ".env"
 _CACHES = frozenset({"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"})
 _ONLY_WITH_ACCOUNTS = frozenset({"app/accounts.py", "tests/test_accounts.py"})
 
 
 def render(service: Service) -> list[RenderedFile]:
     """Return every file except migrations; equal models give equal bytes, `.env` apart."""
-    resources = [
-        resource_context(service, resource) | sample_context(service, resource) for resource in service.resources
-    ]
+    resources = [resource_context(service, resource) | sample_context(resource) for resource in service.resources]
     identity = next((resource for resource in resources if resource["identity"]), None)
     values: dict[str, Any] = {"service": service, "resources": resources, "resource": identity, "api": API}
     values["testable"] = testable(service)
@@ -33,13 +31,15 @@ def render(service: Service) -> list[RenderedFile]:
     values["reference_operations"] = reference_operations(service)
     values["has_references"] = bool(values["reference_operations"])
     files = []
-    for source in sorted(path for path in (TEMPLATES / PROJECT).rglob("*") if path.is_file() and not _CACHES & {*path.parts}):
+    for source in sorted(
+        path for path in (TEMPLATES / PROJECT).rglob("*") if path.is_file() and not _CACHES & {*path.parts}
+    ):
         name = source.relative_to(TEMPLATES / PROJECT).as_posix()
         path = name.removesuffix(SUFFIX)
         if path in _ONLY_WITH_ACCOUNTS and identity is None:
             continue
         if name.endswith(SUFFIX):
-            secret = path == _SECRET
+            secret = path == _ENV_FILE
             more = {"secret": secrets.token_urlsafe(48)} if secret else {}
             content = render_template(f"{PROJECT}/{name}", **values, **more)
             files.append(RenderedFile(path, content, secret=secret))
@@ -83,7 +83,10 @@ def environment(service: Service) -> list[dict[str, Any]]:
 def next_commands(service: Service) -> Sequence[tuple[str, str]]:
     """Return commands that start and call the service from its folder."""
     commands = [
-        ("python3 -m venv .venv && .venv/bin/pip install --require-hashes -r requirements-dev.txt", "install the locked packages"),
+        (
+            "python3 -m venv .venv && .venv/bin/pip install --require-hashes -r requirements-dev.txt",
+            "install the locked packages",
+        ),
         (".venv/bin/alembic upgrade head", "create the tables"),
         (".venv/bin/python -m app", "start the service on http://127.0.0.1:8000"),
     ]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from senior_backend.scaffold.model import MISSING
 from senior_backend.scaffold.stacks.fastapi import context, schema_types
 from senior_backend.scaffold.stacks.fastapi.literals import python
 from senior_backend.scaffold.stacks.fastapi.tables import STRING_LENGTH, default_value, digits
-from senior_backend.scaffold.model import MISSING
 
 if TYPE_CHECKING:
     from senior_backend.scaffold.model import Field, Resource, Service
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 HIGHEST = {"int": 2**31 - 1, "bigint": 2**53 - 1, "money": 2**53 - 1}
 
 
-def sample_context(service: Service, resource: Resource) -> dict[str, Any]:
+def sample_context(resource: Resource) -> dict[str, Any]:
     """Return what tests/samples.py prints about a resource."""
     plain = [one for one in resource.fields if one.type != "ref"]
     references = [one for one in resource.fields if one.type == "ref" and one.name != resource.owner]
@@ -116,5 +116,3 @@ def _decimal(one: Field) -> str:
     low = str(one.minimum) if one.minimum is not None else "0"
     high = str(one.maximum) if one.maximum is not None else "9" * max(precision - scale, 1)
     return f"values.exact(number, {scale}, {python(low)}, {python(high)})"
-
-

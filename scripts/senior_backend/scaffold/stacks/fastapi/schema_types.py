@@ -92,7 +92,9 @@ class SchemaTypes:
             return "QueryBool"
         if one.type in ("str", "url"):
             self._shared("Line")
-            return self._annotated("Line", f"max_length={one.length or (URL_LENGTH if one.type == 'url' else STRING_LENGTH)}")
+            return self._annotated(
+                "Line", f"max_length={one.length or (URL_LENGTH if one.type == 'url' else STRING_LENGTH)}"
+            )
         if one.type == "email":
             self._shared("Email")
             return "Email"
@@ -137,7 +139,7 @@ class SchemaTypes:
         self._shared("absent")
         return " = absent()"
 
-    def _input(self, one: Field) -> str:  # noqa: PLR0911 - one per type
+    def _input(self, one: Field) -> str:
         if one.type in ("str", "text"):
             return self._text(one)
         if one.type == "password":
@@ -165,7 +167,7 @@ class SchemaTypes:
             return name
         return self._output(one)
 
-    def _output(self, one: Field) -> str:  # noqa: PLR0911 - one per type
+    def _output(self, one: Field) -> str:
         if one.type == "decimal":
             self.imports.add("typing", "Annotated")
             self.imports.add("decimal", "Decimal")
@@ -204,7 +206,9 @@ class SchemaTypes:
         low, high = ("INT_MIN", "INT_MAX") if name == "Int" else ("-SAFE_INTEGER", "SAFE_INTEGER")
         first = low if one.minimum is None else python(int(one.minimum))
         last = high if one.maximum is None else python(int(one.maximum))
-        self._shared("WHOLE", *({low.lstrip("-")} if one.minimum is None else ()), *({high} if one.maximum is None else ()))
+        self._shared(
+            "WHOLE", *({low.lstrip("-")} if one.minimum is None else ()), *({high} if one.maximum is None else ())
+        )
         self.imports.add("pydantic", "StrictInt")
         return self._annotated("StrictInt", f"ge={first}, le={last}", "WHOLE")
 

@@ -89,15 +89,15 @@ def table(service: Service, resource: Resource) -> Table:
     """Return the table of `resource`, its join tables with the table that each leads to."""
     name = identifier(resource.plural, f"resource {resource.name}")
     columns = tuple(column for one in resource.fields for column in _columns(service, resource, one))
-    uniques = tuple(
-        Named(limited(f"uq_{name}_{one.column}"), (one.column,)) for one in resource.fields if one.unique
-    )
+    uniques = tuple(Named(limited(f"uq_{name}_{one.column}"), (one.column,)) for one in resource.fields if one.unique)
     checks = tuple(
         Check(limited(f"ck_{name}_{one.column}"), one.column, list(one.values))
         for one in resource.fields
         if one.type == "enum"
     )
-    links = tuple((link_table(service, resource, link), service.resource(link.target).plural) for link in resource.links)
+    links = tuple(
+        (link_table(service, resource, link), service.resource(link.target).plural) for link in resource.links
+    )
     return Table(name, columns, uniques, checks, _indexes(resource), links)
 
 
@@ -112,7 +112,10 @@ def link_table(service: Service, resource: Resource, link: ManyToMany) -> LinkTa
 
 
 def _columns(service: Service, resource: Resource, one: Field) -> Iterable[Column]:
-    identifier(one.name, f"field {resource.name}.{one.name}")
+    where = f"field {resource.name}.{one.name}"
+    identifier(one.name, where)
+    literals.storable(one.values, where)
+    literals.storable(one.default, where)
     kind, migration = _column_type(one)
     default = default_value(one)
     if one.type == "money":
@@ -156,7 +159,10 @@ def _column_type(one: Field) -> tuple[str, str]:
         return _OWN_TYPES[one.type]
     if one.type == "decimal":
         precision, scale = digits(one)
-        return f"Exact({precision}, {scale})", f'sa.Numeric({precision}, {scale}).with_variant(sa.BigInteger(), "sqlite")'
+        return (
+            f"Exact({precision}, {scale})",
+            f'sa.Numeric({precision}, {scale}).with_variant(sa.BigInteger(), "sqlite")',
+        )
     if one.type == "str":
         simple = f"sa.String({one.length or STRING_LENGTH})"
     elif one.type == "enum":
@@ -185,8 +191,7 @@ def _indexes(resource: Resource) -> tuple[Named, ...]:
             wanted.append((*owner, one.column, "id"))
         elif one.index and not one.sortable and not one.unique:
             wanted.append((*owner, one.column, "created_at", "id"))
-    for names in resource.indexes:
-        wanted.append(tuple(_column_of(resource, name) for name in names))
+    wanted += [tuple(_column_of(resource, name) for name in names) for names in resource.indexes]
     table_name = resource.plural
     return tuple(Named(limited(f"ix_{table_name}_{'_'.join(columns)}"), columns) for columns in dict.fromkeys(wanted))
 

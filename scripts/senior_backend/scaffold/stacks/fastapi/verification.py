@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -29,6 +30,7 @@ EXAMPLES = 100
 POSTGRESQL_VARIABLES = ("DATABASE_URL", "TEST_POSTGRESQL_URL")
 POSTGRESQL_DEFAULT = "postgresql://postgres@127.0.0.1:5432/postgres"
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "XDG_CACHE_HOME")
+_PLACE = re.compile(r"\S+\.py:\d+:")
 _FAILURE_MARKS = ("error", "fail", "assert", "traceback", "exception", "E ", "- ST")
 
 # Builds the application with a throw-away secret and checks its document; prints how much there is.
@@ -179,7 +181,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 def failing_lines(lines: Sequence[str]) -> list[str]:
     """Return the first lines that tell of a failure; where none does, the last ones."""
     for index, line in enumerate(lines):
-        if any(mark in line or mark in line.lower() for mark in _FAILURE_MARKS):
+        if _PLACE.match(line) or any(mark in line or mark in line.lower() for mark in _FAILURE_MARKS):
             chosen = lines[index : index + SHOWN_LINES]
             break
     else:
