@@ -46,19 +46,18 @@ class Keys:
         if self._jwks is None:
             return self._secret
         kid = jwt.get_unverified_header(token).get("kid")
-        known = await asyncio.to_thread(self._signing_keys)
+        known = await asyncio.to_thread(self._signing_keys, self._jwks)
         for key in known:
             if key.key_id == kid:
                 return key.key
         raise jwt.InvalidKeyError("unknown key")
 
-    def _signing_keys(self) -> list[Any]:
+    def _signing_keys(self, jwks: jwt.PyJWKClient) -> list[Any]:
         # A key that is not known may be new, but a flood of made-up ones must not become a flood of fetches.
-        assert self._jwks is not None  # noqa: S101
         refresh = time.monotonic() - self._fetched > JWKS_REFRESH_SECONDS
         if refresh:
             self._fetched = time.monotonic()
-        return self._jwks.get_signing_keys(refresh=refresh)
+        return jwks.get_signing_keys(refresh=refresh)
 
 
 class Authenticator:
@@ -81,10 +80,10 @@ class Authenticator:
             raise unauthenticated()
         claims = await self._verified(token.strip())
         subject = claims["sub"]
-        if self._find_roles is None:
-            return Caller(subject, _roles_claim(claims), _uuid(subject))
         account = _uuid(subject)
-        roles = None if account is None else await self._roles_of(account)
+        if self._find_roles is None:
+            return Caller(subject, _roles_claim(claims), account)
+        roles = None if account is None else await self._roles_of(account, self._find_roles)
         if roles is None:
             raise unauthenticated("invalid_token")
         return Caller(subject, roles, account)
@@ -119,12 +118,11 @@ class Authenticator:
             raise unauthenticated("invalid_token")
         return claims
 
-    async def _roles_of(self, account: UUID) -> Roles | None:
-        assert self._find_roles is not None  # noqa: S101
+    async def _roles_of(self, account: UUID, find_roles: FindRoles) -> Roles | None:
         known = self._accounts.get(account)
         if known is not None and known[0] > time.monotonic():
             return known[1]
-        roles = await self._find_roles(account)
+        roles = await find_roles(account)
         if len(self._accounts) >= MAX_CACHED:
             self._accounts.clear()
         self._accounts[account] = (time.monotonic() + self._settings.account_cache_seconds, roles)

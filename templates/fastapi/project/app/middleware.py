@@ -1,7 +1,9 @@
 """What wraps every request: ids, limits, security headers, one log line, metrics and the answer to a crash."""
 
+import asyncio
 import re
 import time
+from contextlib import suppress
 from secrets import token_hex
 from typing import Any
 
@@ -23,8 +25,7 @@ _HEADERS = [
 ]
 _POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_MAX_DRAINED = 16 * 2**20
-"""Bytes of a refused body that are still read, so that the client gets to see the answer."""
+_MAX_DRAINED, _DRAIN_SECONDS = 16 * 2**20, 5.0
 _UNMATCHED = "(no route)"
 log = structlog.get_logger("access")
 
@@ -77,6 +78,7 @@ class _Exchange:
                 raise self._too_large()
             await app(self._scope, self._limited, self._out)
         except ApiError as error:
+            await self._drain()
             await self._answer(error.status_code, str(error.detail))
         except Exception:
             log.exception("request failed", **_ids(self._scope))
@@ -91,6 +93,18 @@ class _Exchange:
             if self._seen > self._max_body:
                 raise self._too_large()
         return message
+
+    async def _drain(self) -> None:
+        """Read what is left of a refused body, within bounds: a client that is still sending would miss the answer."""
+        if _first(self._scope, b"expect") is not None:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                while self._seen <= _MAX_DRAINED:
+                    message = await self._receive()
+                    self._seen += len(message.get("body", b""))
+                    if not message.get("more_body"):
+                        return
 
     def _too_large(self) -> ApiError:
         return ApiError(413, f"The body may have {self._max_body} bytes")
@@ -108,9 +122,6 @@ class _Exchange:
     async def _answer(self, status: int, detail: str) -> None:
         content = body(self._scope, status, detail)
         headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(content)).encode())]
-        length = _first(self._scope, b"content-length")
-        if length is not None and length.isdigit() and int(length) > _MAX_DRAINED:
-            headers.append((b"connection", b"close"))
         await self._out({"type": "http.response.start", "status": status, "headers": headers})
         await self._out({"type": "http.response.body", "body": content})
 
