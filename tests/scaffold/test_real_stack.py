@@ -150,15 +150,15 @@ def test_nasty_names_compile(tool: Tool) -> None:
 
 @pytest.mark.timing
 def test_generation_is_fast_and_linear() -> None:
-    """Bounds hold on a noisy machine; the exact figures are printed by `benchmarks/scaffold_generation.py`."""
+    """CPU seconds, since the clock of a busy machine tells little; the benchmark prints both."""
     from benchmarks import scaffold_generation as benchmark
 
     best = benchmark.measure(3, (1, 50, 100, 300), min)
-    assert best["--name user --crud"] <= 2 * benchmark.ONE_LIMIT
-    assert best["50 resources"] <= benchmark.FIFTY_LIMIT
-    first = (best["100 resources"] - best["1 resources"]) / 99
-    second = (best["300 resources"] - best["100 resources"]) / 200
-    assert second <= 3 * max(first, 0.002), best
+    assert best["--name user --crud"].cpu <= benchmark.ONE_LIMIT
+    assert best["50 resources"].cpu <= benchmark.FIFTY_LIMIT
+    first = (best["100 resources"].cpu - best["1 resources"].cpu) / 99
+    second = (best["300 resources"].cpu - best["100 resources"].cpu) / 200
+    assert second <= 3 * first, best  # quadratic would be 4
 
 
 @pytest.mark.slow

@@ -27,8 +27,8 @@ pytestmark = pytest.mark.slow
 class Api:
     """A running service and a caller with an account."""
 
-    def __init__(self, url: str, log: Path) -> None:
-        self.url, self.log = url, log
+    def __init__(self, url: str, log: Path, variables: dict[str, str] | None = None) -> None:
+        self.url, self.log, self.variables = url, log, variables or {}
         self.token = ""
         self.account = ""
 
@@ -80,7 +80,7 @@ def api(request: pytest.FixtureRequest, shop: Project, tmp_path_factory: pytest.
                 [shop.python, "-m", "app"], cwd=shop.folder, env=variables, stdout=output, stderr=output
             )
         try:
-            api = Api(f"http://127.0.0.1:{port}", log)
+            api = Api(f"http://127.0.0.1:{port}", log, variables)
             _wait(api, process)
             _sign_in(api)
             yield api
@@ -260,6 +260,54 @@ def test_13_every_package_is_locked_with_hashes() -> None:
         assert files[name].count("--hash=sha256:") >= len(entries)
     starlette = next(line for line in files["requirements.txt"].splitlines() if line.startswith("starlette=="))
     assert starlette.split("==")[1] > "1.0.1"
+
+
+def test_links_nested_lists_and_actions(api: Api, shop: Project) -> None:
+    """Rights included: an admin made on the command line may, the account itself may not."""
+    admin = Api(api.url, api.log)
+    email = f"{secrets.token_hex(4)}@example.com"
+    variables = {**api.variables, "ADMIN_PASSWORD": PASSWORD}
+    shop.run("-m", "app.cli", "create-admin", email, variables=variables)
+    _, tokens, _ = admin.call("POST", "/api/v1/auth/login", {"email": email, "password": PASSWORD})
+    admin.token = tokens["data"]["accessToken"]
+
+    org = {"name": secrets.token_hex(4)}
+    assert api.call("POST", "/api/v1/orgs", org)[0] == 403
+    status, made, _ = admin.call("POST", "/api/v1/orgs", org)
+    assert status == 201
+    link = f"/api/v1/users/{api.account}/orgs/{made['data']['id']}"
+    assert api.call("PUT", link)[0] == 403
+    assert [admin.call("PUT", link)[0] for _ in range(2)] == [204, 204]
+    linked = api.call("GET", f"/api/v1/users/{api.account}/orgs?total=true")[1]
+    assert [row["id"] for row in linked["data"]] == [made["data"]["id"]]
+    assert linked["pagination"]["total"] == 1
+    assert [admin.call("DELETE", link)[0] for _ in range(2)] == [204, 404]
+    assert api.call("GET", f"/api/v1/users/{api.account}/orgs")[1]["data"] == []
+
+    _, order, _ = api.call("POST", "/api/v1/orders", api.order())
+    pay = f"/api/v1/orders/{order['data']['id']}/pay"
+    assert admin.call("POST", pay)[0] == 404
+    assert api.call("POST", pay, None, If_Match='"7"')[0] == 412
+    assert api.call("POST", pay)[1]["data"]["state"] == "paid"
+    mine = api.call("GET", f"/api/v1/users/{api.account}/orders?state=paid")[1]["data"]
+    assert order["data"]["id"] in [row["id"] for row in mine]
+    assert admin.call("GET", f"/api/v1/users/{api.account}/orders")[1]["data"] == []
+    other = admin.call("GET", "/api/v1/users?email=" + email)[1]["data"][0]["id"]
+    assert api.call("GET", f"/api/v1/users/{other}/orders")[0] == 404
+
+
+def test_an_account_is_deactivated_at_once(api: Api, shop: Project) -> None:
+    email = f"{secrets.token_hex(4)}@example.com"
+    shop.run("-m", "app.cli", "create-admin", email, variables={**api.variables, "ADMIN_PASSWORD": PASSWORD})
+    admin = Api(api.url, api.log)
+    _, tokens, _ = admin.call("POST", "/api/v1/auth/login", {"email": email, "password": PASSWORD})
+    admin.token = tokens["data"]["accessToken"]
+    account = admin.call("GET", f"/api/v1/users?email={email}")[1]["data"][0]["id"]
+    assert api.call("POST", f"/api/v1/users/{account}/deactivate")[0] == 403
+    assert admin.call("POST", f"/api/v1/users/{account}/deactivate")[0] == 200
+    assert admin.call("GET", "/api/v1/users")[0] == 401
+    assert admin.call("POST", "/api/v1/auth/refresh", {"refreshToken": tokens["data"]["refreshToken"]})[0] == 401
+    assert admin.call("POST", "/api/v1/auth/login", {"email": email, "password": PASSWORD})[0] == 401
 
 
 def test_no_request_crashed(api: Api) -> None:

@@ -105,6 +105,8 @@ class Authenticator:
                     leeway=LEEWAY_SECONDS,
                     options={"require": REQUIRED_CLAIMS},
                 )
+            except jwt.PyJWKClientConnectionError as error:
+                raise ApiError(503, "The issuer's keys cannot be had now", headers={"Retry-After": "5"}) from error
             except (jwt.PyJWTError, ValueError, UnicodeError) as error:
                 raise unauthenticated("invalid_token") from error
             subject = claims["sub"]
