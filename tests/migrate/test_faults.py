@@ -103,6 +103,38 @@ def test_killed_at_every_message_on_mariadb(tmp_path: Path, mariadb_url: str) ->
     assert result["points"] > 60
 
 
+# `kept` was there before: what a way back that ran twice would do to it shows.
+BACK = {
+    "1": "-- migrate:up\nCREATE TABLE kept (id integer PRIMARY KEY, n integer);INSERT INTO kept VALUES (1, 0);\n"
+    "-- migrate:down transaction:false\nUPDATE kept SET n = n + 1 WHERE id = 1;\n"
+    "UPDATE kept SET n = n + 1 WHERE n > 0;\n",
+    "2": "-- migrate:up\nALTER TABLE kept ADD COLUMN a integer;\n"
+    "-- migrate:down\nALTER TABLE kept DROP COLUMN a;\nUPDATE kept SET n = n + 10 WHERE id = 1;\n",
+    "3": "-- migrate:up transaction:false\nCREATE INDEX{} kept_n ON kept (n);\n"
+    "-- migrate:down transaction:false\n{}UPDATE kept SET n = n + 100 WHERE id = 1;\n",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fixture", "build", "drop"),
+    [
+        (None, "", "DROP INDEX kept_n;\n"),
+        ("postgresql_url", " CONCURRENTLY", "DROP INDEX CONCURRENTLY kept_n;\n"),
+        ("mariadb_url", "", "ALTER TABLE kept DROP INDEX kept_n;\n"),
+    ],
+    ids=["sqlite", "postgresql", "mariadb"],
+)
+def test_killed_at_every_message_on_the_way_back(
+    tmp_path: Path, request: pytest.FixtureRequest, fixture: str | None, build: str, drop: str
+) -> None:
+    url = str(request.getfixturevalue(fixture)) if fixture else f"sqlite:{tmp_path / 'd' / 'app.db'}"
+    folder = write_migrations(tmp_path / "migrations", BACK | {"3": BACK["3"].format(build, drop)})
+    result = kill_everywhere(url, folder, "--down")
+    assert result["failures"] == []
+    assert result["points"] > 15
+
+
 def test_two_and_eight_runners_at_once_apply_each_file_once_on_sqlite(tmp_path: Path) -> None:
     race(tmp_path, f"sqlite:{tmp_path / 'd' / 'app.db'}", SQLITE)
 
