@@ -34,11 +34,18 @@ KINDS = (
     "DROP INDEX CONCURRENTLY i{n};",
 )
 
+QUIET = (
+    "INSERT INTO t{n} (id, name) VALUES ({n}, 'abc'), ({n} + 1, 'def');",
+    "UPDATE t{old} SET name = 'x' WHERE id BETWEEN {n} AND {n} + 100;",
+    "COMMENT ON TABLE t{n} IS 'table number {n}';",
+    "GRANT SELECT ON t{n} TO PUBLIC;",
+)
 
-def corpus(statements: int) -> str:
-    """Return a script of so many statements of ten kinds, over many tables."""
-    rounds = range(statements // len(KINDS))
-    return "\n".join(kind.format(n=n, old=max(n - 1, 0)) for n in rounds for kind in KINDS) + "\n"
+
+def corpus(statements: int, kinds: tuple[str, ...] = KINDS) -> str:
+    """Return a script of so many statements, over many tables; `QUIET` holds kinds that no tool reports."""
+    rounds = range(statements // len(kinds))
+    return "\n".join(kind.format(n=n, old=max(n - 1, 0)) for n in rounds for kind in kinds) + "\n"
 
 
 def seconds(command: list[str]) -> float:
@@ -61,23 +68,33 @@ def compare(commands: dict[str, list[str]], rounds: int = ROUNDS) -> dict[str, f
 
 
 def commands(path: Path) -> dict[str, list[str]]:
-    """Return the command lines of both tools for a file."""
+    """Return the command lines of both tools for a file; squawk's text shows the source of each finding."""
     squawk = build(REQUIREMENTS / "peers.txt", "peers").parent / "squawk"
     python = build(REQUIREMENTS / "migrate.txt", "migrate")
     lint = [str(python), str(ROOT / "scripts" / "db_migrate.py"), "lint", str(path), "--engine", "postgresql"]
-    return {"squawk": [str(squawk), str(path)], "db_migrate lint": lint}
+    return {
+        "squawk": [str(squawk), str(path)],
+        "squawk, JSON": [str(squawk), "--reporter", "json", str(path)],
+        "db_migrate lint": lint,
+        "db_migrate lint, JSON": [*lint, "--json"],
+    }
 
 
 def main() -> int:
     statements = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     with tempfile.TemporaryDirectory() as folder:
         print(f"Python {platform.python_version()}, {ROUNDS} interleaved rounds, medians of whole processes")
-        for name, text in (("small file", SMALL), (f"{statements:,} statements", corpus(statements))):
+        files = {
+            "small file": SMALL,
+            f"{statements:,} statements": corpus(statements),
+            f"{statements:,}, no finding": corpus(statements, QUIET),
+        }
+        for name, text in files.items():
             path = Path(folder) / "migration.sql"
             path.write_text(text)
             results = compare(commands(path))
             for tool, value in results.items():
-                print(f"{name:<20}{tool:<18}{value * 1000:8.1f} ms{value / results['squawk']:8.2f}x")
+                print(f"{name:<24}{tool:<24}{value * 1000:8.1f} ms{value / results['squawk']:8.2f}x")
     return 0
 
 

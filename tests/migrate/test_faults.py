@@ -420,6 +420,32 @@ def test_a_statement_that_runs_too_long_is_stopped_unless_its_file_says_so(tmp_p
     assert start(*arguments, cwd=tmp_path).wait(30) == 0
 
 
+def test_a_role_that_a_file_takes_does_not_write_the_ledger(tmp_path: Path, postgresql_url: str) -> None:
+    role = f"owner_{tmp_path.name[-12:]}_{os.getpid()}".replace("-", "_")
+    with open_psycopg(postgresql_url) as connection:
+        connection.execute(f"CREATE ROLE {role}")
+        try:
+            connection.execute(f"GRANT CREATE, USAGE ON SCHEMA public TO {role}")
+            folder = write_migrations(
+                tmp_path / "m",
+                {
+                    "1": "SELECT 1",
+                    "2": f"SET ROLE {role};CREATE TABLE theirs (x int)",
+                    "3": "CREATE TABLE ours (x int)",
+                },
+            )
+            runner = start("up", "--database-url", postgresql_url, "-d", str(folder), "--json", cwd=tmp_path)
+            out, errors = runner.communicate(timeout=30)
+            assert runner.returncode == 0, (out, errors)
+            owners = connection.execute(
+                "SELECT tablename, tableowner FROM pg_tables WHERE tablename IN ('theirs', 'ours')"
+            )
+            assert dict(owners.fetchall()) == {"theirs": role, "ours": "postgres"}
+        finally:
+            connection.execute(f"DROP OWNED BY {role} CASCADE")
+            connection.execute(f"DROP ROLE {role}")
+
+
 def test_copy_data_of_a_dump_is_loaded(tmp_path: Path, postgresql_url: str) -> None:
     data = "COPY t (a, b) FROM stdin;\n1\tit's; ok\n2\t\\N\n\\.\n"
     text = f"CREATE TABLE t (a int, b text);\n{data}INSERT INTO t VALUES (3, 'x');"

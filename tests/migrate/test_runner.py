@@ -235,6 +235,7 @@ def test_binary_and_odd_files(tool: Any, folder: Path) -> None:
         (["status", "--database-url", "postgres:/x"], "bad-database-url"),
         (["status", "--database-url", "postgresql://host:port/x"], "bad-database-url"),
         (["status", "--database-url", "nonsense"], "bad-database-url"),
+        (["up", "--database-url", "sqlite::memory:"], "bad-database-url"),
         (["status", "--migrations-dir", "nowhere"], "no-migrations"),
         (["up", "--to", "7"], "unknown-version"),
         (["up", "--lock-timeout", "soon"], "usage"),
@@ -280,6 +281,35 @@ def test_foreign_pragmas_of_a_file_do_not_outlive_it(tool: Any, folder: Path) ->
     write_migrations(folder, {"3_pragma": "-- migrate:up transaction:false\nPRAGMA foreign_keys = ON;\nVACUUM;\n"})
     assert tool("up").code == 0
     assert tool("status").code == 0
+
+
+@pytest.mark.parametrize(
+    ("table", "tool_name"),
+    [
+        ("alembic_version (version_num text)", "Alembic"),
+        ("django_migrations (id int)", "Django"),
+        ("_prisma_migrations (id text)", "Prisma"),
+        ("schema_migrations (version bigint, dirty boolean)", "golang-migrate"),
+    ],
+)
+def test_a_database_with_another_runner_gets_no_second_one(tool: Any, folder: Path, table: str, tool_name: str) -> None:
+    rows(f"CREATE TABLE {table}")
+    result = tool("up")
+    assert (result.code, result.codes) == (5, ["other-tool"])
+    assert tool_name in result.report["summary"]
+    assert rows("SELECT count(*) FROM sqlite_master WHERE name = '_db_migrate_ledger'") == [(0,)]
+    if tool_name == "Alembic":
+        rows("CREATE TABLE users (id integer PRIMARY KEY, name text)")
+        assert tool("baseline", "1").code == 0
+        assert [one["version"] for one in tool("up").data["finished"]] == ["2"]
+
+
+def test_nothing_is_copied_where_there_is_nothing_to_lose(tool: Any, folder: Path) -> None:
+    tool("up")
+    assert tool("down").data["backup"] is None
+    rows("INSERT INTO users (name) VALUES ('ada')")
+    result = tool("down", "--token", tool("plan", "--down").data["token"])
+    assert (result.code, Path(result.data["backup"]).is_file()) == (0, True)
 
 
 def test_applying_many_files_reports_each_and_keeps_their_order(tool: Any, tmp_path: Path) -> None:

@@ -130,6 +130,8 @@ def _catalogue(
     own = {"schema_migrations", "_db_migrate_ledger"}
     base = {table: columns for table, columns in (live or {}).items() if table not in own}
     texts = list(_earlier(options, adapter, engine))
+    if adapter and not texts and hasattr(adapter.module, "tables"):
+        base = adapter.module.tables(adapter.root) | base
     tables = known_tables(base, texts, engine) if not base or texts else base
     return tables if tables or texts or base else None
 

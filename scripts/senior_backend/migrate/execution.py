@@ -119,7 +119,11 @@ def _backup(database: Database, wanted: Plan) -> str | None:
     if not isinstance(database, SqliteDatabase) or database.address.path is None:
         return None
     risky = any(step.traits.destroys or step.traits.verb == "DROP" for item in wanted.items for step in item.steps)
-    if not risky or not database.tables().keys() - {"schema_migrations", "_db_migrate_ledger"}:
+    own = {"schema_migrations", "_db_migrate_ledger"}
+    if not risky or not any(
+        database.query(f"SELECT 1 FROM {database.quoted(table)} LIMIT 1")  # noqa: S608 - a quoted identifier
+        for table in database.tables().keys() - own
+    ):
         return None
     path = database.address.path
     stamp = datetime.now(UTC).strftime("%Y%m%d%H%M%S")

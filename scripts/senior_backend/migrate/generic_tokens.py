@@ -30,7 +30,9 @@ _MYSQL = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _SQLITE = re.compile(
-    _COMMON.format(comment=r"--[^\n]*)", strings=r"[xX]?'(?:[^']|'')*'", names=r"""`(?:[^`]|``)+`|"(?:[^"]|"")*"|\[[^\]]*\]"""),
+    _COMMON.format(
+        comment=r"--[^\n]*)", strings=r"[xX]?'(?:[^']|'')*'", names=r"""`(?:[^`]|``)+`|"(?:[^"]|"")*"|\[[^\]]*\]"""
+    ),
     re.VERBOSE | re.DOTALL,
 )
 

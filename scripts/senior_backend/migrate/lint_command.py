@@ -6,9 +6,11 @@ import gc
 import os
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from senior_backend.console.errors import InputError
+from senior_backend.console import environment
+from senior_backend.console.errors import InputError, UndecidedError
 from senior_backend.console.exit_codes import ExitCode
 from senior_backend.console.report import Finding, NextCommand, Report
 from senior_backend.migrate import lint_formats, lint_sources
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 TOOL = "db_migrate"
 NOT_UNDERSTOOD = "not-understood"
+_SHOWN_OF_GARBAGE = 5
 _LEVELS = ("info", "warning", "error")
 _SQL_WORDS = re.compile(
     r"\s*(?:create|alter|drop|insert|update|delete|select|set|begin|commit|with|grant|comment|do|truncate|rename|"
@@ -52,7 +55,9 @@ def _run(options: argparse.Namespace) -> tuple[Report, str]:
     engine = _engine_named(options)
     if options.list_rules:
         return _list(engine or "postgresql", options)
-    units, project_engine = lint_sources.units_of(options.paths or [options.migrations_dir])
+    if engine == "postgresql" or (engine is None and _read_once(options.paths)):
+        environment.ensure("migrate", ["postgast"])  # before a pipe is read: the program may start again
+    units, project_engine = lint_sources.units_of(_paths(options))
     engine = engine or project_engine
     if options.in_transaction is not None:
         units = [
@@ -62,13 +67,28 @@ def _run(options: argparse.Namespace) -> tuple[Report, str]:
     told_from_text = engine is None
     engine = engine or lint_sources.engine_from_text(units)
     if engine == "postgresql":
-        from senior_backend.console import environment
-
         environment.ensure("migrate", ["postgast"])
     catalog, units, origin = _catalog(engine, options, units)
     version = _version(engine, options) or catalog.version
     result = _lint(engine, catalog, units, version, options)
     return _report(result, units, engine, origin, options, told_from_text=told_from_text)
+
+
+def _read_once(paths: Sequence[str]) -> bool:
+    """Whether one of the paths is standard input or a pipe."""
+    return any(path == "-" or not (Path(path).is_file() or Path(path).is_dir()) for path in paths)
+
+
+def _paths(options: argparse.Namespace) -> list[str]:
+    """Return the paths of the call: without any the folder of migrations, else the project here."""
+    if options.paths:
+        return list(options.paths)
+    if not Path(options.migrations_dir).exists():
+        from senior_backend.migrate import adapters
+
+        if adapters.detect(Path()) is not None:
+            return ["."]
+    return [str(options.migrations_dir)]
 
 
 def _engine_named(options: argparse.Namespace) -> Engine | None:
@@ -104,7 +124,7 @@ def _catalog(engine: Engine, options: argparse.Namespace, units: list[Unit]) -> 
         from senior_backend.migrate.catalog_live import read
 
         catalog, applied = read(options.database_url)
-        units, _ = lint_sources.units_of(options.paths or [options.migrations_dir], applied)
+        units, _ = lint_sources.units_of(_paths(options), applied)
         return catalog, [unit for unit in units if unit.lint], "the live database"
     catalog = Catalog(engine)
     origin = "the migrations themselves"
@@ -148,7 +168,8 @@ def _report(
         )
     _refuse_what_is_not_sql(result, units)
     found = sorted(result.found, key=lambda one: (one.path, one.start, -_LEVELS.index(one.severity), one.code))
-    findings = [_finding(one) for one in found] + [_not_understood(one) for one in result.not_understood]
+    other = _other_engine(units, engine) if result.not_understood else ""
+    findings = [_finding(one) for one in found] + [_not_understood(one, other) for one in result.not_understood]
     least = _LEVELS.index(options.fail_on)
     failing = sum(1 for one in found if _LEVELS.index(one.severity) >= least)
     code = ExitCode.FAILED if failing else ExitCode.UNDECIDED if result.not_understood else ExitCode.OK
@@ -179,27 +200,37 @@ def _refuse_what_is_not_sql(result: LintResult, units: Sequence[Unit]) -> None:
     texts = {unit.path: unit.text for unit in units}
     if any(_SQL_WORDS.match(texts[one.path][one.start : one.end]) for one in result.not_understood):
         return
-    findings = tuple(_not_understood(one) for one in result.not_understood)
-    raise InputError(
-        "no statement of this could be understood: is it SQL, and of this engine?",
-        code="not-sql",
-        where=findings[0].where,
-        hint="Name an SQL file, and its engine with --engine.",
-        findings=findings,
+    message, hint = "this is not SQL, or not of this engine", "Name an SQL file, and its engine with --engine."
+    where = result.not_understood[0].where
+    findings = (
+        Finding("not-sql", "error", message, where, hint),
+        *(_not_understood(one, "") for one in result.not_understood[:_SHOWN_OF_GARBAGE]),
     )
+    raise InputError(message, code="not-sql", where=where, hint=hint, findings=findings)
 
 
 def _finding(one: Found) -> Finding:
     return Finding(one.code, one.severity, one.hazard.message, one.where, one.hazard.fix)
 
 
-def _not_understood(one: NotUnderstood) -> Finding:
+def _other_engine(units: Sequence[Unit], engine: Engine) -> str:
+    """Return a hint where the text looks as if it were written for another engine."""
+    try:
+        told = lint_sources.engine_from_text(units)
+    except UndecidedError:
+        return ""
+    return (
+        "" if told == engine or {told, engine} == {"mysql", "mariadb"} else f"It looks like {told}: --engine {told}. "
+    )
+
+
+def _not_understood(one: NotUnderstood, other: str) -> Finding:
     return Finding(
         NOT_UNDERSTOOD,
         "warning",
         f"this was not checked: {one.reason}",
         one.where,
-        "Correct it, or read it yourself; what cannot be read is never passed as safe.",
+        f"{other}Correct it, or read it yourself; what cannot be read is never passed as safe.",
     )
 
 

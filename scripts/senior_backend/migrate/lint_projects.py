@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from senior_backend.migrate import adapters
 from senior_backend.migrate.files import read_text
 from senior_backend.migrate.hazards.rule import Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from senior_backend.migrate import adapters
     from senior_backend.migrate.statements import Engine
 
 _LEVELS = 6
@@ -31,10 +31,10 @@ def units_at(path: Path) -> tuple[list[Unit], Engine | None] | None:
         UnavailableError: the tool has to be run and cannot be.
     """
     place = path.resolve()
+    if place.is_file() and not _may_belong(place):
+        return None
     found = _adapter(place)
     if found is None:
-        return None
-    if place.is_file() and not _may_hold(place):
         return None
     units = [(unit.path.resolve(), unit, _unit(unit)) for unit in found.module.read(found.root)]
     engine = next((unit.engine for _, unit, _ in units if unit.engine), None) or found.module.engine(found.root)
@@ -55,11 +55,27 @@ def _behind_its_past(place: Path, units: list[tuple[Path, adapters.Unit, Unit]])
         yield unit if where == place else replace(unit, lint=False)
 
 
-def _may_hold(path: Path) -> bool:
-    return path.suffix in (".sql", ".py", ".rb", ".cs", ".xml", ".yaml", ".yml")
+_NAMES = re.compile(r"[VRU]\d.*__.*\.sql|.*\.up\.sql|(?:migration|up|deploy)\.sql", re.IGNORECASE)
+_FOLDERS = frozenset(("prisma", "drizzle", "supabase", "deploy", "sqitch", "atlas", "db", "versions", "migrate"))
+_MARKS = re.compile(rb"\+goose|liquibase formatted|statement-breakpoint|atlas:|__EFMigrationsHistory", re.IGNORECASE)
+
+
+def _may_belong(path: Path) -> bool:
+    """Whether a file looks like one of another tool's: adapters take longer to load than most files to check."""
+    if path.suffix != ".sql":
+        return path.suffix in (".py", ".rb", ".cs", ".xml", ".yaml", ".yml", ".json")
+    if _NAMES.fullmatch(path.name) or _FOLDERS & set(path.parts[-5:-1]):
+        return True
+    beside = ("atlas.sum", "meta", "sqitch.plan", "dbconfig.yml")
+    if any((path.parent / name).exists() for name in beside):
+        return True
+    with path.open("rb") as file:
+        return _MARKS.search(file.read(65536)) is not None
 
 
 def _adapter(place: Path) -> adapters.Adapter | None:
+    from senior_backend.migrate import adapters
+
     start = place if place.is_dir() else place.parent
     for folder in (start, *start.parents[:_LEVELS]):
         found = adapters.detect(folder)

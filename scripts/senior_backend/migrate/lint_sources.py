@@ -75,6 +75,9 @@ def units_of(paths: Sequence[str], skip: Iterable[str] = ()) -> tuple[list[Unit]
             chosen.append(_unit("<stdin>", text))
             continue
         found = Path(path)
+        if found.exists() and not (found.is_file() or found.is_dir()):
+            chosen.append(_unit(path, files.read_text(found)))  # a pipe can be read once only
+            continue
         project = None if _native(found) else lint_projects.units_at(found)
         if project is not None:
             chosen.extend(unit for unit in project[0] if not applied or unit.lint)

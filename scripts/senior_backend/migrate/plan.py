@@ -262,6 +262,14 @@ def _problems(step: Step, engine: Engine, *, transaction: bool) -> Iterable[Find
             "transaction-control", "error", f"{step.traits.verb} belongs to the runner, not to a migration", step.where,
             "Leave it out: a file is one transaction, unless its mark says transaction:false.",
         )  # fmt: skip
+    if step.traits.verb == "LOCK" and engine in ("mysql", "mariadb"):
+        yield Finding(
+            "lock-tables",
+            "error",
+            "LOCK TABLES would lock the runner out of its own tables",
+            step.where,
+            "Leave it out: each statement takes the locks that it needs.",
+        )
     if transaction and step.traits.alone and engine == "postgresql":
         yield Finding(
             "needs-no-transaction", "error", f"PostgreSQL refuses this {step.traits.verb} inside a transaction",

@@ -152,6 +152,8 @@ class Runner:
                         "the rows.",
                     )
                 )
+            if any(step.traits.verb == "SET" for step in item.steps):
+                self.database.as_itself()
             ledger.finish(self.database, item.migration, item.direction, {"mode": "transaction"})
             self.database.commit()
 
@@ -316,11 +318,13 @@ def apply(
             database = connect()
             runner = Runner(database, settings, outcome, random, sleep, clock, progress)
             runner.lock()
-            ledger.create(database)
+            if not approved:
+                ledger.refuse_foreign(database)
             state = ledger.read(database)
             wanted = make_plan(state, database)
             if not approved:
                 _check_token(wanted, state, database, token)
+                ledger.create(database)
                 outcome.backup = before(database, wanted)
                 approved = True
             runner.run(wanted, state)

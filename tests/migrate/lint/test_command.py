@@ -94,7 +94,7 @@ def test_bad_input_ends_with_2_and_its_place(call: Any, tmp_path: Path, content:
     path.write_bytes(content)
     exit_code, report = call(str(path), "--engine", "postgresql")
     assert exit_code == 2
-    assert codes(report)[0] in (code, "not-understood" if code == "not-sql" else code)
+    assert codes(report)[0] == code
     assert report["findings"][0]["where"].startswith(str(path))
 
 
@@ -130,6 +130,23 @@ def test_the_engine_is_told_from_the_text_or_asked_for(call: Any, tmp_path: Path
     code, report = call(write(tmp_path / "a.sql", "CREATE TABLE a (b int);"))
     assert code == 3
     assert codes(report) == ["engine-unknown"]
+
+
+def test_sql_of_another_engine_is_said_to_be_that(call: Any, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.sql", "ALTER TABLE `users` MODIFY a BIGINT UNSIGNED;")
+    code, report = call(path, "--engine", "postgresql")
+    assert code == 3
+    assert "--engine mysql" in report["findings"][0]["fix"]
+
+
+def test_without_a_path_the_folder_of_migrations_is_checked(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert codes(call()[1]) == ["no-such-path"]
+    write(tmp_path / "sqitch.plan", "%project=a\n")
+    write(tmp_path / "db" / "migrations" / "1_a.sql", DBMATE.format(options=""))
+    assert codes(call("--engine", "postgresql")[1]) == ["pg-concurrently-in-transaction"]
 
 
 def test_standard_input(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,10 @@ QUIET = {
     ),
     "a constraint that is validated later": "ALTER TABLE users VALIDATE CONSTRAINT users_name_check;",
     "several statements a line": "SET lock_timeout = '1s'; ALTER TABLE users ADD a int; ALTER TABLE users ADD b int;",
+    "the record of another tool": (
+        "BEGIN; SET LOCAL lock_timeout = '1s'; ALTER TABLE users ADD COLUMN n int;"
+        "UPDATE alembic_version SET version_num = 'b' WHERE version_num = 'a'; COMMIT;"
+    ),
     "set configuration": "SELECT set_config('lock_timeout', '1s', false); ALTER TABLE users ADD COLUMN n int;",
 }
 

@@ -62,6 +62,9 @@ class Database(Protocol):
     def unlock(self) -> None:
         """Give the runner's lock back."""
 
+    def as_itself(self) -> None:
+        """Leave the role that a migration took, so that the ledger can be written."""
+
     def restore_session(self) -> None:
         """Undo what a migration's SET statements left behind."""
 

@@ -113,6 +113,9 @@ class MysqlDatabase:
         """Give the named lock back."""
         self.query("SELECT RELEASE_LOCK(%s)", (self._lock_name(),))
 
+    def as_itself(self) -> None:
+        """There are no roles to leave."""
+
     def restore_session(self) -> None:
         """Put back the variables that migrations set, and the database."""
         self.query("USE " + self.quoted(self.address.database))

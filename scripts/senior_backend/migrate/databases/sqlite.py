@@ -115,6 +115,9 @@ class SqliteDatabase:
             os.close(self._lock)
             self._lock = None
 
+    def as_itself(self) -> None:
+        """There are no roles to leave."""
+
     def restore_session(self) -> None:
         """Put the pragmas back that a migration may have set."""
         self.rollback()

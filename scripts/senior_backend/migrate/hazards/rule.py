@@ -97,6 +97,17 @@ MAINTAINED: dict[str, tuple[int, ...]] = {
 """The oldest versions that still get fixes: what an unknown server is taken for."""
 
 
+BOOKKEEPING = frozenset(
+    (
+        *("schema_migrations", "ar_internal_metadata", "alembic_version", "django_migrations", "_prisma_migrations"),
+        *("flyway_schema_history", "databasechangelog", "databasechangeloglock", "goose_db_version", "_db_migrate"),
+        *("__efmigrationshistory", "atlas_schema_revisions", "__drizzle_migrations", "knex_migrations", "pgmigrations"),
+        *("_db_migrate_ledger", "_sqlx_migrations", "phinxlog", "migrations_lock", "knex_migrations_lock"),
+    )
+)
+"""Tables in which migration tools keep their own record: only the tool itself reads them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
     """One migration, as the linter sees it.
@@ -149,7 +160,20 @@ class Context:
     def is_new(self, table: Name) -> bool:
         """Whether a table was created by this migration (or is temporary): nobody uses it yet."""
         found = self.catalog.table(table)
-        return found is not None and (found.unit == self.number or found.temporary)
+        if found is not None and (found.unit == self.number or found.temporary):
+            return True
+        return table.name.lower() in BOOKKEEPING
+
+    def replaces_key(self, table: Name) -> bool:
+        """Whether the statement also adds a primary key or unique constraint to the table."""
+        from senior_backend.migrate import operations as ops
+
+        return any(
+            isinstance(step, ops.AddConstraint)
+            and step.table == table
+            and step.constraint.kind in ("primary-key", "unique")
+            for step in self.statement.operations
+        )
 
     def table(self, name: Name) -> Table | None:
         """Return the table as it is before the statement, None where it is not known."""

@@ -42,7 +42,6 @@ def check(operation: ops.ModifyColumn, context: Context) -> Iterator[Hazard]:
             "Show the linter the schema (--database-url, --schema, or the earlier migrations), and let the server "
             "refuse a copy:\n…, ALGORITHM=INPLACE, LOCK=NONE;",
             str(operation.table),
-            severity="warning",
         )
         return
     yield Hazard(

@@ -37,7 +37,7 @@ def finish(context: Context) -> Iterator[Hazard]:
                     f"CREATE INDEX {concurrently}{text.identifier(name)} ON {text.name(table_name)} "
                     f"({text.columns(constraint.columns)});",
                     str(table_name),
-                    severity="info" if table.unit == context.number else None,
+                    severity="info" if table.unit == context.number or not table.complete else None,
                     statement=parsed,
                 )
 
