@@ -202,3 +202,49 @@ def test_mysql_says_how_a_change_may_be_done(rewrite: Any, tmp_path: Path) -> No
     assert "-- gh-ost" in text
     assert "-- db_migrate: draft" in text
     assert code in (0, 1), report["findings"]
+
+
+@pytest.mark.service("mariadb")
+def test_mariadb_accepts_what_is_written(rewrite: Any, tmp_path: Path, mariadb_url: str) -> None:
+    """The clauses are accepted, so nothing copies; and the server refuses them where only a copy would do."""
+    import pymysql
+
+    from senior_backend.migrate.databases.urls import parse_url
+
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    setup = (
+        "CREATE TABLE teams (id BIGINT PRIMARY KEY) ENGINE=InnoDB;\n"
+        "CREATE TABLE users (id BIGINT PRIMARY KEY, a INT, b VARCHAR(20), team_id BIGINT, gone INT) ENGINE=InnoDB;"
+    )
+    (folder / "20260101000000_setup.sql").write_text(f"-- migrate:up\n{setup}\n-- migrate:down\n")
+    _, report, written = rewrite(
+        "-- migrate:up\nALTER TABLE users ADD COLUMN n INT DEFAULT 3, ADD INDEX u (a);\n"
+        "ALTER TABLE users ADD COLUMN token CHAR(36) NOT NULL DEFAULT (uuid());\n"
+        "ALTER TABLE users ADD CONSTRAINT f FOREIGN KEY (team_id) REFERENCES teams (id);\n"
+        "ALTER TABLE users MODIFY b VARCHAR(40);\nALTER TABLE users MODIFY a BIGINT;\n"
+        "ALTER TABLE users DROP COLUMN gone;\nDROP INDEX u ON users;\n-- migrate:down\n",
+        engine="mariadb",
+    )
+    address = parse_url(mariadb_url)
+    connection = pymysql.connect(
+        host=address.host, port=address.port, user=address.user, password=address.password or "",
+        database=address.database, autocommit=True,
+    )  # fmt: skip
+    refused = 0
+    with connection, connection.cursor() as cursor:
+        for sql_text in filter(str.strip, setup.split(";")):
+            cursor.execute(sql_text)
+        cursor.execute("INSERT INTO users (id, a) VALUES (1, 1), (2, 2)")
+        for name, text in written.items():
+            migration = files.parse(tmp_path / name, text)
+            for statement in migration.statements("up", "mariadb"):
+                if migration.draft:
+                    with pytest.raises(pymysql.Error, match="ALGORITHM"):
+                        cursor.execute(statement.text)
+                    refused += 1
+                else:
+                    cursor.execute(statement.text)
+        cursor.execute("SELECT count(DISTINCT token), count(*) FROM users WHERE n = 3")
+        assert cursor.fetchone() == (2, 2)
+    assert refused == 1, report["findings"]

@@ -13,12 +13,14 @@ _TOKEN = re.compile(
     r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/|[\w$]+|.", re.DOTALL
 )
 
+_NAME = r'(?:"(?:[^"]|"")+"|`[^`]+`|[\w$]+)'
+_TABLE = re.compile(rf"\s*UPDATE\s+(?:ONLY\s+)?(?P<table>{_NAME}(?:\s*\.\s*{_NAME})*)", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class Batches:
     """What a backfill directive says."""
 
-    table: str
     key: tuple[str, ...]
     size: int
 
@@ -39,9 +41,12 @@ def run(server: Server, session: Session, step: Step) -> bool:
     """Run a step that is a batched backfill; return False for any other."""
     if step.batches is None:
         return False
-    table, key, size = step.batches.table, step.batches.key, step.batches.size
+    key, size = step.batches.key, step.batches.size
     text = step.text.rstrip().removesuffix(";")
-    place = condition_at(text)
+    named = _TABLE.match(text)
+    if named is None:
+        return False
+    table, place = named["table"], condition_at(text)
     head = text[:place] if place is not None else f"{text} WHERE"
     own = f" ({text[place:].strip()}) AND" if place is not None else ""
     columns = ", ".join(server.quote(name) for name in key)

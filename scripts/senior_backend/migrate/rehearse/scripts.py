@@ -123,4 +123,5 @@ def _steps(migration: files.Migration, direction: files.Direction, engine: Engin
 
 def _batches(directive: files.Directive) -> Batches:
     key = tuple(part.strip() for part in directive.arguments.get("key", "id").split(","))
-    return Batches(directive.arguments.get("table", ""), key, int(directive.arguments.get("batch", 1000)))
+    size = directive.arguments.get("batch", "")
+    return Batches(key, int(size) if size.isdigit() and int(size) > 0 else 1000)

@@ -42,8 +42,13 @@ def backfill(table: Name, assignments: str, where: str, context: Context, purpos
 
 def backfill_text(table: Name, update: str, key: str, purpose: str) -> Step:
     """Return the step that runs an UPDATE in batches."""
-    directive = f"-- db_migrate: backfill table={table} key={key} batch={BATCH}"
+    directive = f"-- db_migrate: backfill table={_argument(str(table))} key={_argument(key)} batch={BATCH}"
     return Step("backfill", purpose, (f"{directive}\n{update}",), transaction=False)
+
+
+def _argument(text: str) -> str:
+    """Return the argument of a directive, in quotes where it holds a space."""
+    return f'"{text}"' if any(character.isspace() for character in text) else text
 
 
 def not_null(table: Name, column: str, *, down: Sequence[str] | None = None) -> Step:

@@ -42,8 +42,7 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
             return _copy(operation.table, context, "a FULLTEXT or SPATIAL index stops all writers while it is built")
         return _clauses(operation.table, context, BESIDE, f"build the index {operation.name} while others write")
     if isinstance(operation, ops.DropIndex):
-        where = operation.table or operation.index
-        return _clauses(where, context, BESIDE, f"drop the index {operation.index} while others write")
+        return _drop_index(operation, context)
     if isinstance(operation, ops.AddConstraint):
         return _constraint(operation, context)
     if isinstance(operation, ops.AlterTable):
@@ -66,6 +65,19 @@ def with_clauses(statement: str, clauses: tuple[str, ...]) -> str:
 
 def _clauses(table: Name, context: Context, clauses: tuple[str, ...], purpose: str) -> Rewrite:
     step = _step(table, f"{purpose}; the server refuses where it could not", with_clauses(context.text, clauses))
+    return Rewrite((step,))
+
+
+def _drop_index(operation: ops.DropIndex, context: Context) -> Rewrite | None:
+    if operation.table is None:
+        return None
+    # MariaDB knows the clauses in ALTER TABLE only, not in DROP INDEX.
+    drop = f"DROP INDEX {quoting.backticked(operation.index.name)}"
+    text = f"ALTER TABLE {quoting.mysql_name(operation.table)} {drop}"
+    step = _step(
+        operation.table, f"drop the index {operation.index} while others write; the server refuses where it could not",
+        with_clauses(text if context.text.lstrip().upper().startswith("DROP") else context.text, BESIDE),
+    )  # fmt: skip
     return Rewrite((step,))
 
 
