@@ -193,6 +193,21 @@ def test_a_growing_backlog_is_the_servers_limit() -> None:
     assert "does not keep up" in sentence
 
 
+def test_a_busy_queue_that_keeps_up_is_not_called_saturated() -> None:
+    """Single-server queues at 90 % load wander; the same at 125 % load grow."""
+    wrong = 0
+    for seed in range(40):
+        draw = random.Random(seed)
+        for load, grows in ((0.9, False), (1.25, True)):
+            level, levels = 0, []
+            for _ in range(200):
+                for _ in range(9):
+                    level = max(0, level + (1 if draw.random() < load / (1 + load) else -1))
+                levels.append(level)
+            wrong += (valid(made([5.0] * 900, backlog=levels))[1] == "server") != grows
+    assert wrong <= 8
+
+
 def test_descriptors_at_their_limit() -> None:
     assert valid(made([5.0] * 500, fds_open=1000))[2] == ["fd-near-limit"]
     assert valid(made([5.0] * 500, fd_limited=True, capped_s=3.0)) == (False, "generator", ["fd-limit"])

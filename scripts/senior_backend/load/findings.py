@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from senior_backend.console.report import Finding
 from senior_backend.load.model import NANOSECONDS, ErrorKind
-from senior_backend.load.statistics import MS, backlog_growth, show_ms, slope, steady_rate
+from senior_backend.load.statistics import MS, falls_behind, show_ms, slope, steady_rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,7 +36,6 @@ QUEUEING = 2.0
 POOL_TOLERANCE = 0.12
 SMALL_POOL = 8
 """Up to here the estimate tells one size from the next."""
-GROWTH_SHARE = 0.02
 BLOCKS = 8
 LEAK_GROWTH = 0.3
 LEAK_ORDER = 0.7
@@ -204,12 +203,7 @@ def _lag_inside(view: View, stall: Stall) -> int:
 
 def saturated(view: View) -> bool:
     """Whether the backlog grew: more was asked than answered."""
-    if view.result.plan.arrivals == "closed":
-        return False
-    result = view.result
-    start, length = result.plan.warmup_s, result.measured_s
-    growth = backlog_growth(result, start + length / 3, start + length)
-    return growth > max(GROWTH_SHARE * view.rate, 1.0)
+    return falls_behind(view.result) is not None
 
 
 def pool_size(view: View) -> float:

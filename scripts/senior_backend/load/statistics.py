@@ -283,6 +283,26 @@ def backlog_growth(result: RunResult, start_s: float, end_s: float) -> float:
     return slope(points)
 
 
+GROWTH_SHARE = 0.02
+CHANCE = 2.0
+"""A server falls behind when its backlog grows by more than 2 % of the rate, and by more than chance makes of it: with
+Poisson arrivals the number that comes in a time varies by its square root."""
+
+
+def falls_behind(result: RunResult) -> float | None:
+    """Return by how many requests per second the backlog grew, if the server did not keep up; else None."""
+    if result.plan.arrivals == "closed" or result.measured_s < 1:
+        return None
+    end = result.plan.warmup_s + result.measured_s
+    window = result.measured_s * 2 / 3
+    growth = backlog_growth(result, end - window, end)
+    arrivals = len(result.samples) * 2 / 3
+    by_chance = CHANCE * math.sqrt(arrivals) if result.plan.arrivals == "poisson" else CHANCE
+    if growth <= GROWTH_SHARE * arrivals / window or growth * window <= by_chance:
+        return None
+    return growth
+
+
 def steady_rate(result: RunResult) -> float:
     """Return responses per second in the last two thirds of the time: under overload, what the server can do."""
     end = min(result.elapsed_s, result.plan.duration_s)

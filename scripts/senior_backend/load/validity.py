@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from senior_backend.console.report import Finding
 from senior_backend.load.model import ErrorKind
 from senior_backend.load.samples import Distribution
-from senior_backend.load.statistics import MS, backlog_growth, show_ms
+from senior_backend.load.statistics import MS, falls_behind, show_ms
 
 if TYPE_CHECKING:
     from senior_backend.load.model import RunResult
@@ -34,8 +34,6 @@ WAIT_SHARE = 0.1
 """The cap mattered when requests waited for it in more than 2 % of the time and waiting is 10 % of response time."""
 SLOWED = 2.0
 """A server whose service time, while requests wait, is this many times its quick answers is slow itself."""
-GROWTH_SHARE = 0.02
-"""A backlog growing by more than this share of the rate: the system does not keep up."""
 FD_SHARE = 0.9
 
 
@@ -161,12 +159,8 @@ def _more_connections(result: RunResult, service_ns: float) -> int:
 
 
 def _server(result: RunResult, summary: Summary) -> Finding | None:
-    plan = result.plan
-    if plan.arrivals == "closed" or summary.measured_s < 1:
-        return None
-    start = plan.warmup_s + summary.measured_s / 3
-    growth = backlog_growth(result, start, plan.warmup_s + summary.measured_s)
-    if growth <= max(GROWTH_SHARE * summary.asked_rate, 1.0):
+    growth = falls_behind(result)
+    if growth is None:
         return None
     return Finding(
         "server-saturated",
