@@ -396,3 +396,9 @@ def test_a_header_of_the_call_wins_over_the_file(demo: Demo, tmp_path: Path) -> 
 
 def test_a_rate_limiter_can_be_tested(demo: Demo) -> None:
     envelope("--endpoint", "/status/429", "--base-url", demo.url, *QUICK, "--expect-status", "429", code=0)
+
+
+@pytest.mark.parametrize(("status", "words"), [(404, "--openapi"), (401, "Authorization: Bearer $TOKEN")])
+def test_nothing_there_or_not_allowed_says_what_to_try(demo: Demo, status: int, words: str) -> None:
+    arguments = ("--endpoint", f"/status/{status}", "--base-url", demo.url, *QUICK, "--error-budget", "off")
+    assert words in envelope(*arguments, code=1)["next"][0]["command"]
