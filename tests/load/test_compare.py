@@ -175,12 +175,13 @@ def repeated(factor: float, runs: int) -> list[SavedRun]:
 
 
 def undisturbed(port: int, seed: int) -> SavedRun:
-    """Return a saved run during which the generator kept its schedule; otherwise the tool says "not valid"."""
-    for _ in range(4):
+    """Return a saved run, repeated a few times while the generator was late; marked invalid if it stays so."""
+    for _ in range(6):
         result = harness.run(port, RATE, SECONDS, seed=seed)
-        if (result.samples.distribution("lag").at(0.99) or 0) < 3e6:
+        late = (result.samples.distribution("lag").at(0.99) or 0) > 3e6
+        if not late:
             break
-    return compare.saved_from(result)
+    return compare.saved_from(result, valid=not late)
 
 
 @pytest.mark.timing
@@ -190,10 +191,12 @@ def test_twenty_real_comparisons() -> None:
     context = multiprocessing.get_context("fork")
     with context.Pool(2) as pool:
         same, other = pool.starmap(repeated, [(1.0, 21), (1.1, 20)])
-    false = [compare.against(same[place], same[place + 1]).regressed for place in range(20)]
-    true = [compare.against(same[place], other[place]).regressed for place in range(20)]
-    assert sum(false) <= 1, [compare.against(same[place], same[place + 1]).sentence for place in range(20)]
-    assert all(true), [compare.against(same[place], other[place]).to_json() for place in range(20) if not true[place]]
+    false = [compare.against(same[place], same[place + 1]) for place in range(20)]
+    true = [compare.against(same[place], other[place]) for place in range(20)]
+    assert sum(item.comparable for item in (*false, *true)) >= 24, "the machine was disturbed nearly all the time"
+    assert sum(item.regressed for item in false) <= 1, [item.sentence for item in false]
+    missed = [item.to_json() for item in true if item.comparable and not item.regressed]
+    assert not missed
 
 
 @pytest.mark.timing

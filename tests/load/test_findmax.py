@@ -89,45 +89,51 @@ def test_a_generator_that_gives_out_decides_nothing() -> None:
     assert not result.decided
 
 
-def find(arguments: list[str], objectives: str, *, start: float = 40.0) -> FindMaxResult:
-    with server("queue", *arguments) as port:
-        return findmax.find_max(
-            harness.plan(port, 1, 1, arrivals="constant", connections=200),
-            harness.get(port),
-            slo.parse(objectives),
-            Options(start_rate=start, probe_s=1.0),
-        )
+TRIES = 3
+
+
+def find(arguments: list[str], objectives: str, *, start: float, rate: float | None, cause: Cause) -> FindMaxResult:
+    """Search; again, if that gave something else: on a disturbed machine requests do arrive in bunches."""
+    for _ in range(TRIES):
+        with server("queue", *arguments) as port:
+            result = findmax.find_max(
+                harness.plan(port, 1, 1, arrivals="constant", connections=200),
+                harness.get(port),
+                slo.parse(objectives),
+                Options(start_rate=start, probe_s=1.0),
+            )
+        right = result.rate is None if rate is None else result.rate == pytest.approx(rate, rel=0.05)
+        if result.cause == cause and (right or rate == ANY):
+            return result
+    raise AssertionError(result.to_json())
+
+
+ANY = -1.0
 
 
 @pytest.mark.timing
 @pytest.mark.slow
 def test_the_capacity_of_a_worker_pool() -> None:
     """Five workers of 25 ms: 200 requests per second, and not one more."""
-    result = find(["--workers", "5", "--service-ms", "25"], "p90<500ms,errors<1%", start=150)
-    assert result.rate == pytest.approx(200, rel=0.05), result.to_json()
-    assert result.cause == "throughput"
+    pool = ["--workers", "5", "--service-ms", "25"]
+    result = find(pool, "p90<500ms,errors<1%", start=150, rate=200, cause="throughput")
     assert "5 at a time" in result.reason
 
 
 @pytest.mark.timing
 @pytest.mark.slow
 def test_a_limit_of_concurrent_requests() -> None:
-    """Ten at a time of 100 ms each: from 100 requests per second on some are refused."""
-    result = find(["--workers", "1000", "--service-ms", "100", "--fail-above", "11"], "errors<1%", start=80)
-    assert result.rate == pytest.approx(105, rel=0.05), result.to_json()
-    assert result.cause == "concurrency-limit"
+    """Requests of 100 ms, refused while eleven are in work: from 105 to 110 a second on, by the server's jitter."""
+    limited = ["--workers", "1000", "--service-ms", "100", "--fail-above", "11"]
+    result = find(limited, "errors<1%", start=80, rate=105, cause="concurrency-limit")
     assert "11" in result.reason
 
 
 @pytest.mark.timing
 @pytest.mark.slow
 def test_a_periodic_stall_breaks_a_latency_objective_at_any_rate() -> None:
-    result = find(
-        ["--workers", "5", "--service-ms", "5", "--stall-at", "0.3", "--stall-for", "0.3", "--stall-every", "1"],
-        "p90<100ms",
-    )
-    assert result.rate is None, result.to_json()
-    assert result.cause == "stall"
+    stalling = ["--workers", "5", "--service-ms", "5", "--stall-at", "0.3", "--stall-for", "0.3", "--stall-every", "1"]
+    result = find(stalling, "p90<100ms", start=40, rate=None, cause="stall")
     assert re.search(r"stalls of about 0\.(2[7-9]|3[0-6]) s, one every (0\.9|1\.[0-2])", result.reason), result.reason
 
 
@@ -135,5 +141,6 @@ def test_a_periodic_stall_breaks_a_latency_objective_at_any_rate() -> None:
 @pytest.mark.slow
 def test_a_slow_leak_is_named() -> None:
     """Service time grows by 1 ms each second: whatever breaks at the end, the leak is why."""
-    result = find(["--workers", "2", "--service-ms", "10", "--leak-ms-per-s", "1"], "p90<200ms", start=100)
-    assert result.cause == "leak", result.to_json()
+    leaking = ["--workers", "2", "--service-ms", "10", "--leak-ms-per-s", "1"]
+    result = find(leaking, "p90<200ms", start=100, rate=ANY, cause="leak")
+    assert "at first" in result.reason

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Literal
 
 from senior_backend import __version__
@@ -27,7 +28,7 @@ from senior_backend.load import engine, statistics
 from senior_backend.load.histogram import Histogram
 from senior_backend.load.model import Stage, StaticWorkload
 from senior_backend.load.samples import enough
-from senior_backend.load.statistics import MS, BlockTable, percentile_name
+from senior_backend.load.statistics import MS, BlockTable, binomial_tail, percentile_name
 
 if TYPE_CHECKING:
     from senior_backend.load.model import Plan, ProgressCallback, RunResult, Workload
@@ -41,6 +42,8 @@ LEAST_BLOCKS = 8
 ROUNDS = 1000
 CONFIDENCE = 0.99
 """Of the whole comparison; each statistic gets its part."""
+ORDER = 0.02
+"""Chance of blocks being in such order without a difference, as a second opinion that outliers cannot sway."""
 FLOOR_SHARE = 0.03
 FLOOR_MS = 0.1
 """Differences below 3 % or 0.1 ms are noise on any shared machine."""
@@ -321,17 +324,35 @@ def _difference(
         if paired
         else sum(_variance(values) for values in logs)
     )
-    # The bootstrap gives the standard error; Student's factor stands for the few blocks it comes from.
-    spread = _factor() * math.sqrt(variance)
+    # The bootstrap gives the standard error, too small by (n - 1) / n; Student's factor stands for few blocks.
+    blocks = min(len(table) for table in tables)
+    spread = _factor(blocks - 1) * math.sqrt(variance * blocks / (blocks - 1))
     middle = math.log(max(after, 1.0) / max(before, 1.0))
     low, high = math.expm1(middle - spread), math.expm1(middle + spread)
     change = math.expm1(middle)
     verdict: Change = "same"
-    if low > 0 and change > floor:
+    orderly = _orderly([[measure(table, [block]) for block in range(len(table))] for table in tables], paired=paired)
+    if low > 0 and change > floor and orderly:
         verdict = "regression"
-    elif high < 0 and change < -floor:
+    elif high < 0 and change < -floor and orderly:
         verdict = "improvement"
     return Difference(name, before / MS, after / MS, "ms", change, low, high, floor, verdict)
+
+
+def _orderly(values: Sequence[Sequence[float]], *, paired: bool) -> bool:
+    """Whether the blocks of one run lie above the other's as a rule, not only in a few disturbed blocks.
+
+    The sign test where blocks are pairs, the rank sum test of Mann and Whitney where they are not.
+    """
+    before, after = values
+    if paired:
+        signs = [other > one for one, other in zip(before, after, strict=True)]
+        more = max(sum(signs), len(signs) - sum(signs))
+        return 2 * binomial_tail(len(signs), more, 0.5) < ORDER
+    wins = sum((other > one) + 0.5 * (other == one) for one in before for other in after)
+    n, m = len(before), len(after)
+    error = math.sqrt(n * m * (n + m + 1) / 12)
+    return abs(wins - n * m / 2) > NormalDist().inv_cdf(1 - ORDER / 2) * error
 
 
 def _variance(values: Sequence[float]) -> float:
@@ -339,15 +360,13 @@ def _variance(values: Sequence[float]) -> float:
     return sum((value - mean) ** 2 for value in values) / (len(values) - 1)
 
 
-def _factor() -> float:
-    """Return how many standard errors the interval spans to each side."""
-    from statistics import NormalDist
-
+def _factor(freedom: int) -> float:
+    """Return how many standard errors the interval spans to each side: Student's quantile by Cornish and Fisher."""
     tests = len(SHARES) + 2
     normal = NormalDist().inv_cdf(1 - (1 - CONFIDENCE) / (2 * tests))
-    # Student's distribution by the Cornish-Fisher expansion, with one degree of freedom less than blocks.
-    freedom = BLOCKS - 1
-    return normal + (normal**3 + normal) / (4 * freedom)
+    first = (normal**3 + normal) / 4
+    second = (5 * normal**5 + 16 * normal**3 + 3 * normal) / 96
+    return normal + first / freedom + second / freedom**2
 
 
 def _own_noise(table: BlockTable, measure: Measure) -> float:
@@ -364,7 +383,8 @@ def _error_difference(baseline: SavedRun, now: SavedRun) -> Difference:
     before, after = baseline.failed / baseline.planned, now.failed / now.planned
     pooled = (baseline.failed + now.failed) / (baseline.planned + now.planned)
     error = math.sqrt(pooled * (1 - pooled) * (1 / baseline.planned + 1 / now.planned))
-    significant = error > 0 and abs(after - before) > _factor() * error and abs(after - before) > 0.001
+    change = abs(after - before)
+    significant = error > 0 and change > 0.001 and change > _factor(min(baseline.planned, now.planned)) * error
     verdict: Change = "same"
     if significant:
         verdict = "regression" if after > before else "improvement"
