@@ -78,7 +78,8 @@ def test_the_seed_command_holds(demo: Demo) -> None:
         outcome = call("--endpoint", "/api/users", *QUICK, "--json", environment={"BASE_URL": demo.url})
         codes.append(outcome.code)
         if outcome.code == 0:
-            assert outcome.document["data"]["validity"] == {"valid": True, "limit": "none", "reasons": []}
+            assert outcome.document["data"]["validity"]["valid"]
+            assert outcome.document["data"]["requests"]["failed"] == 0
             return
     pytest.fail(f"exit codes {codes}")
 
@@ -381,3 +382,23 @@ def test_a_server_that_cannot_be_watched_is_exit_4_before_the_load(demo: Demo) -
     ]
     assert envelope("--endpoint", "/x", "--base-url", demo.url, "--metrics-url", "http://8.8.8.8/m", code=5)["findings"]
     assert not [entry for entry in demo.seen()[before:] if entry["path"] == "/x"]
+
+
+def test_a_header_of_the_call_wins_over_the_file(demo: Demo, tmp_path: Path) -> None:
+    path = tmp_path / "s.json"
+    requests = [{"path": "/won", "headers": {"X-Who": "request"}}]
+    path.write_text(json.dumps({"headers": {"X-All": "file"}, "requests": requests}))
+    headers = ("--header", "x-who: call", "--header", "X-ALL: call")
+    envelope("--scenario", path, "--base-url", demo.url, *QUICK, *headers, code=0)
+    seen = next(entry["headers"] for entry in demo.seen() if entry["path"] == "/won")
+    assert (seen["x-who"], seen["x-all"]) == ("call", "call")
+
+
+def test_a_rate_limiter_can_be_tested(demo: Demo) -> None:
+    envelope("--endpoint", "/status/429", "--base-url", demo.url, *QUICK, "--expect-status", "429", code=0)
+
+
+@pytest.mark.parametrize(("status", "words"), [(404, "--openapi"), (401, "Authorization: Bearer $TOKEN")])
+def test_nothing_there_or_not_allowed_says_what_to_try(demo: Demo, status: int, words: str) -> None:
+    arguments = ("--endpoint", f"/status/{status}", "--base-url", demo.url, *QUICK, "--error-budget", "off")
+    assert words in envelope(*arguments, code=1)["next"][0]["command"]

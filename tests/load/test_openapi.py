@@ -126,7 +126,7 @@ def test_success_is_what_the_document_calls_success() -> None:
 
 
 def test_credentials_come_from_the_environment_and_are_asked_for() -> None:
-    assert any("needs credentials: set API_TOKEN" in note for note in made().notes)
+    assert any("GET /users, GET /reports/{day} need credentials: set API_TOKEN" in note for note in made().notes)
     scenario = made(environment={"API_TOKEN": "s3cret"})
     header = dict(by_name(scenario)["GET /users"].headers)["Authorization"]
     assert header.static() == "Bearer s3cret"

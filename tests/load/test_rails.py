@@ -213,6 +213,11 @@ def test_a_surge_of_429_or_503_stops_the_run() -> None:
     assert feed.watch.asked_to_stop
 
 
+def test_a_status_that_is_expected_is_no_overload() -> None:
+    feed = Seconds(rails.Watch(None, expected=frozenset({503})))
+    assert all(feed.next(100, 0, 100) is None for _ in range(5))
+
+
 def test_a_watch_can_be_shared_by_runs_after_each_other() -> None:
     feed = Seconds(rails.Watch(0.5))
     feed.next(1000)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from senior_backend.load.rails import Watch
 
 SECRET_OPTIONS = ("--header",)
+MOST_SHARE = 0.9
 BUSY_SHARE = 0.7
 """Of a core: below this, more processes would not have helped the generator."""
 
@@ -55,6 +56,7 @@ def after_run(call: Prepared, judgement: Judgement, watch: Watch) -> list[NextCo
     if watch.retry_after_s and judgement.result.stopped:
         wait = f"sleep {watch.retry_after_s:g} && {command()}"
         found.append(NextCommand(wait, "The server asked to be left alone for that long (Retry-After)."))
+    found += _about_statuses(call, judgement)
     if code == ExitCode.UNDECIDED and judgement.validity.limit == "cap":
         fix = f"{plan.connections * 4}"
         found.append(
@@ -78,6 +80,22 @@ def after_run(call: Prepared, judgement: Judgement, watch: Watch) -> list[NextCo
     if code in (ExitCode.OK, ExitCode.FAILED) and not options.html and len(found) < 3:
         found.append(NextCommand(command("--html", "load.html"), "See latency over time and the percentile curve."))
     return found[:3]
+
+
+def _about_statuses(call: Prepared, judgement: Judgement) -> list[NextCommand]:
+    """Return what to try where nearly everything is not found, or not allowed."""
+    statuses, options = judgement.result.statuses, call.options
+    most = max(statuses, key=lambda status: statuses[status], default=0)
+    if not options.endpoint or statuses.get(most, 0) < MOST_SHARE * sum(statuses.values()):
+        return []
+    script = shlex.quote(sys.argv[0]) if sys.argv[0].endswith("load_test.py") else "scripts/load_test.py"
+    if most == 404 and not options.openapi:
+        looked = f"python3 {script} --openapi {shlex.quote(call.to.url + '/openapi.json')} --dry-run"
+        return [NextCommand(looked, "Nothing is at that path; this shows the paths of a service that documents them.")]
+    if most in (401, 403) and judgement.exit_code != ExitCode.OK:
+        allowed = f'{command()} --header "Authorization: Bearer $TOKEN"'
+        return [NextCommand(allowed, "The service wants credentials; a scenario file can log in by itself.")]
+    return []
 
 
 def _busy(judgement: Judgement) -> bool:

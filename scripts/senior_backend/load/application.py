@@ -148,7 +148,7 @@ def _measured(call: Prepared) -> tuple[Report, str]:
     watcher = server_view.watcher(call.options, call.tls, plan.duration_s)
     values = run_steps(call.source.scenario, call.to, plan.seed, plan.timeout_s)
     workload = build(call.source.scenario, call.to.authority, call.to.base_path, plan.seed, values)
-    watch = rails.Watch(call.settings.error_budget, surge=not call.options.through_overload)
+    watch = planning.watch(call.options, call.source.scenario)
     with watcher:
         result = run(call, plan, workload, watch)
     judgement = judge(call, result, watch)

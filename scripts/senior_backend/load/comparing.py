@@ -10,7 +10,7 @@ from senior_backend.console.files import write_atomically
 from senior_backend.console.output import table
 from senior_backend.console.progress import Progress as Bar
 from senior_backend.console.report import NextCommand, Report
-from senior_backend.load import advice, charts, compare, rails
+from senior_backend.load import advice, charts, compare, planning
 from senior_backend.load.statistics import MS
 from senior_backend.load.steps import run_steps
 from senior_backend.load.workload import build
@@ -37,7 +37,7 @@ def report(first: Prepared, second: Prepared) -> tuple[Report, str]:
     Raises:
         UnavailableError: login or setup fails on one of them.
     """
-    watch = rails.Watch(first.settings.error_budget, surge=not first.options.through_overload)
+    watch = planning.watch(first.options, first.source.scenario)
     sides = []
     for call in (first, second):
         plan = call.settings.plan

@@ -134,6 +134,8 @@ class _Maker:
         self.examples = Examples(self.resolve)
         self.made: list[_Made] = []
         self.notes: list[str] = []
+        self.without_credentials: dict[str, list[str]] = {}
+        """Operations whose credentials are missing, by the variable that would hold them."""
 
     def resolve(self, value: Any) -> Any:
         """Follow references inside the document."""
@@ -172,6 +174,10 @@ class _Maker:
                     self.notes.append(f"{method.upper()} {path} is left out: {reason}")
                 except INVALID as error:
                     self.notes.append(f"{method.upper()} {path} is left out: it is not valid OpenAPI ({error})")
+        for variable, names in self.without_credentials.items():
+            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            verb = "needs" if len(names) == 1 else "need"
+            self.notes.append(f"{shown} {verb} credentials: set {variable}, or add --header 'Authorization: …'")
         if withheld:
             what = "operation that writes is" if withheld == 1 else "operations that write are"
             self.notes.append(f"{withheld} {what} left out; --allow-writes sends them")
@@ -255,9 +261,7 @@ class _Maker:
             variable = KEY_VARIABLE if key else TOKEN_VARIABLE
             value = self.options.environment.get(variable)
             if not value:
-                self.notes.append(
-                    f"{method.upper()} {path} needs credentials: set {variable}, or add --header 'Authorization: …'"
-                )
+                self.without_credentials.setdefault(variable, []).append(f"{method.upper()} {path}")
                 return []
             secret = Env(variable, None, value)
             if key and scheme.get("in") == "query":

@@ -78,6 +78,13 @@ def settings(options: argparse.Namespace, scenario: Scenario, to: Destination) -
     return Settings(plan, wanted or DEFAULT_SLO, not wanted, _budget(options.error_budget))
 
 
+def watch(options: argparse.Namespace, scenario: Scenario) -> rails.Watch:
+    """Return the rail that stops a run, by the options and by the statuses that the requests expect."""
+    statuses = [request.check.statuses for request in scenario.requests if request.check.statuses]
+    expected: frozenset[int] = frozenset().union(*statuses)
+    return rails.Watch(_budget(options.error_budget), surge=not options.through_overload, expected=expected)
+
+
 def _stages(options: argparse.Namespace, scenario: Scenario) -> tuple[Stage, ...]:
     if options.stages and (options.rps is not None or options.duration):
         raise InputError(

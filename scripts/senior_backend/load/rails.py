@@ -227,9 +227,13 @@ def with_warmup(stages: tuple[Stage, ...], warmup_s: float) -> tuple[Stage, ...]
 class Watch:
     """Stops a run that breaks its error budget, or that the server asks to stop; called once a second."""
 
-    def __init__(self, error_budget: float | None, *, surge: bool = True) -> None:
+    def __init__(
+        self, error_budget: float | None, *, surge: bool = True, expected: frozenset[int] = frozenset()
+    ) -> None:
         self.error_budget = error_budget
         self.surge = surge
+        self.shedding = frozenset({429, 503}) - expected
+        """A status that a request expects (the test of a rate limiter) is no sign of overload."""
         self.retry_after_s: float | None = None
         self.asked_to_stop = False
         self._seconds: deque[tuple[int, int, int]] = deque(maxlen=ERROR_WINDOW_S)
@@ -240,14 +244,14 @@ class Watch:
         # Several runs may share a watch; the totals of each start from nothing.
         done = progress.completed - (self._completed if progress.completed >= self._completed else 0)
         self._completed = progress.completed
-        shed = progress.statuses_now.get(429, 0) + progress.statuses_now.get(503, 0)
+        shed = sum(progress.statuses_now.get(status, 0) for status in self.shedding)
         self._seconds.append((done, progress.failed_now, shed))
         if progress.retry_after_s is not None:
             self.retry_after_s = max(self.retry_after_s or 0.0, progress.retry_after_s)
         return self._surge() or self._errors()
 
     def _surge(self) -> str | None:
-        if not self.surge:
+        if not self.surge or not self.shedding:
             return None
         recent = list(self._seconds)[-SURGE_WINDOW_S:]
         total, shed = sum(second[0] for second in recent), sum(second[2] for second in recent)

@@ -61,7 +61,14 @@ def read(options: argparse.Namespace, variables: Mapping[str, str], tls: TLSOpti
     headers = _headers(options.header)
     overridden = {name.lower() for name, _ in headers}
     kept = tuple(pair for pair in source.scenario.headers if pair[0].lower() not in overridden)
-    scenario = replace(source.scenario, headers=kept + headers)
+    scenario = replace(
+        source.scenario,
+        headers=kept + headers,
+        requests=tuple(_without_headers(request, overridden) for request in source.scenario.requests),
+        steps=tuple(
+            replace(step, request=_without_headers(step.request, overridden)) for step in source.scenario.steps
+        ),
+    )
     if options.expect_status:
         statuses = _statuses(options.expect_status)
         requests = tuple(
@@ -69,6 +76,10 @@ def read(options: argparse.Namespace, variables: Mapping[str, str], tls: TLSOpti
         )
         scenario = replace(scenario, requests=requests)
     return replace(source, scenario=scenario)
+
+
+def _without_headers(request: Request, names: set[str]) -> Request:
+    return replace(request, headers=tuple(pair for pair in request.headers if pair[0].lower() not in names))
 
 
 def _from_file(options: argparse.Namespace, variables: Mapping[str, str]) -> Source:
