@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -64,19 +65,18 @@ def test_postgresql_password_login(postgresql_url: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def own_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
+def own_postgresql() -> Iterator[tuple[Path, int]]:
     """A PostgreSQL of our own that asks for SCRAM passwords and has few connections; its folder and port."""
     programs = Path("/usr/lib/postgresql/15/bin")
     if not (programs / "initdb").exists():
         services.require("postgresql")
         pytest.skip("the programs of a PostgreSQL server are not installed")
-    folder = tmp_path_factory.mktemp("postgresql")
+    folder = Path(tempfile.mkdtemp(prefix="health-postgresql-"))  # where another user can get to
     port = servers.free_port()
     account: dict[str, Any] = {}
     if os.getuid() == 0:
         owner = pwd.getpwnam("postgres")
-        for part in (folder, *folder.parents[:3]):
-            part.chmod(0o755)
+        folder.chmod(0o755)
         os.chown(folder, owner.pw_uid, owner.pw_gid)
         account = {"user": owner.pw_uid, "group": owner.pw_gid, "cwd": "/"}
     data, secret = folder / "data", folder / "secret"
@@ -99,6 +99,7 @@ def own_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[P
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(20)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.slow
