@@ -110,17 +110,22 @@ def speed(folder: Path, ports: list[int], count: int, rounds: int) -> None:
     peer_python = str(build(REQUIREMENTS / "peers.txt", "peers"))
     peers = str(ROOT / "benchmarks" / "health_peers.py")
     runs: dict[str, list[Run]] = {"health_check": [], "aiohttp": [], "httpx": []}
+    reading = []
     for _ in range(rounds):
         runs["health_check"].append(check(file))
+        reading.append(check(file, "--check-config"))
         for name in ("aiohttp", "httpx"):
             runs[name].append(run([peer_python, peers, name, str(listed), "100"]))
     ours = best(runs["health_check"])
+    alone = ours.cpu - best(reading).cpu
     print(f"\n{count:,} targets            wall s   CPU s   MB    CPU ratio   result")
     for name, values in runs.items():
         done = best(values)
         result = counts(done) if name == "health_check" else f"{done.output.strip()} answered 200"
         ratio = ours.cpu / done.cpu
         print(f"  {name:<20}{done.wall:7.2f}{done.cpu:8.2f}{done.megabytes:6.0f}{ratio:10.2f}x   {result}")
+    shares = ", ".join(f"{alone / best(runs[name]).cpu:.2f}x {name}" for name in ("aiohttp", "httpx"))
+    print(f"  without start-up and reading the file: {alone:.2f} CPU s, {shares}")
     blackbox(folder, wanted[:1000], ours.cpu / count)
 
 

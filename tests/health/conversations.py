@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from senior_backend.health.attempts import Trace
-from senior_backend.health.engine import Outcome, Phases
 from senior_backend.health.judge import judge
 from senior_backend.health.model import Result, Service
+from senior_backend.health.outcomes import Outcome, Phases
 from senior_backend.health.probes import Probe
 from senior_backend.health.steps import (
     Answer,

@@ -11,9 +11,9 @@ import jsonschema
 import pytest
 
 from senior_backend.console.errors import InputError
+from senior_backend.health.config.cycles import find_cycles
 from senior_backend.health.config.load import load, read
 from senior_backend.health.config.schema import schema
-from senior_backend.health.config.services import find_cycles
 from senior_backend.health.config.values import parse_duration
 from senior_backend.health.model import Configuration
 

@@ -12,8 +12,8 @@ from senior_backend.health import graph, judge
 from senior_backend.health.attempts import Trace
 from senior_backend.health.bodies import interpret
 from senior_backend.health.check import Pass
-from senior_backend.health.engine import Outcome, Phases
 from senior_backend.health.model import Result, Service
+from senior_backend.health.outcomes import Outcome, Phases
 from senior_backend.health.reasons import REASONS, next_step
 from senior_backend.health.security import Redactor
 from senior_backend.health.steps import Answer, Certificate, Failure

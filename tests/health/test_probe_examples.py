@@ -67,6 +67,29 @@ def test_noise_never_looks_like_the_protocol(probe: Probe) -> None:
         assert result.state != "up", noise
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("probe", REMOTE, ids=lambda item: item.type)
+def test_damaged_answers_come_to_an_end(probe: Probe) -> None:
+    chance = random.Random(f"damage {probe.type}")
+    for example in probe.examples:
+        whole = b"".join(example.sent)
+        for _ in range(150 if whole else 0):
+            damaged = bytearray(whole)
+            for _ in range(chance.randrange(1, 4)):
+                damaged[chance.randrange(len(damaged))] = chance.choice((0, 1, 0x7F, 0x80, 0xFF, chance.randrange(256)))
+            result = judged(probe, service_of(probe, example.options), [bytes(damaged)], closes=True)
+            assert result.reason is None or result.reason in REASONS
+
+
+def test_a_bson_document_that_leads_backwards_is_refused() -> None:
+    from senior_backend.health.probes.mongodb import fields
+
+    for size in (b"\0\0\0\0", b"\xf0\xff\xff\xff", b"\xff\xff\xff\x7f"):
+        for kind in (b"\x02", b"\x03", b"\x04", b"\x05"):
+            with pytest.raises(ValueError, match="length"):
+                fields(b"\x20\0\0\0" + kind + b"a\0" + size + b"\0" * 20)
+
+
 @pytest.mark.parametrize("probe", [item for item in REMOTE if item.type != "dns"], ids=lambda item: item.type)
 def test_every_example_is_read_byte_by_byte_alike(probe: Probe) -> None:
     for example in probe.examples:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -64,19 +65,18 @@ def test_postgresql_password_login(postgresql_url: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def own_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
+def own_postgresql() -> Iterator[tuple[Path, int]]:
     """A PostgreSQL of our own that asks for SCRAM passwords and has few connections; its folder and port."""
     programs = Path("/usr/lib/postgresql/15/bin")
     if not (programs / "initdb").exists():
         services.require("postgresql")
         pytest.skip("the programs of a PostgreSQL server are not installed")
-    folder = tmp_path_factory.mktemp("postgresql")
+    folder = Path(tempfile.mkdtemp(prefix="health-postgresql-"))  # where another user can get to
     port = servers.free_port()
     account: dict[str, Any] = {}
     if os.getuid() == 0:
         owner = pwd.getpwnam("postgres")
-        for part in (folder, *folder.parents[:3]):
-            part.chmod(0o755)
+        folder.chmod(0o755)
         os.chown(folder, owner.pw_uid, owner.pw_gid)
         account = {"user": owner.pw_uid, "group": owner.pw_gid, "cwd": "/"}
     data, secret = folder / "data", folder / "secret"
@@ -99,6 +99,7 @@ def own_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[P
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(20)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.slow
@@ -133,6 +134,23 @@ def test_a_query_may_not_outlive_the_timeout(own_postgresql: tuple[Path, int]) -
     )
     assert result.reason in ("query_failed", "read_timeout")
     assert (result.phases["total"] or 0) < 1500
+
+
+@pytest.mark.slow
+def test_postgresql_that_shuts_down(own_postgresql: tuple[Path, int]) -> None:
+    """The last test that uses this server: with a session open, a smart shutdown refuses new ones."""
+    import psycopg
+
+    folder, port = own_postgresql
+    pid = int((folder / "data" / "postmaster.pid").read_text().splitlines()[0])
+    with psycopg.connect(f"host=127.0.0.1 port={port} user=app password=s3cret dbname=postgres"):
+        os.kill(pid, signal.SIGTERM)
+        for _ in range(50):
+            result = one({"url": f"postgresql://127.0.0.1:{port}", "retries": 0})
+            if result.state == "down":
+                break
+            time.sleep(0.05)
+        assert (result.reason, "57P03" in result.detail) == ("shutting_down", True), result
 
 
 def test_mariadb(mariadb_url: str) -> None:
@@ -193,6 +211,42 @@ def test_mysql_native_password(mariadb_url: str) -> None:
                 cursor.execute(f"drop user '{user}'@'%'")
 
 
+@pytest.mark.slow
+def test_mariadb_with_too_many_connections() -> None:
+    import pymysql
+
+    install, program = shutil.which("mariadb-install-db"), shutil.which("mariadbd", path="/usr/sbin:/usr/bin")
+    if not install or not program:
+        services.require("mariadb")
+        pytest.skip("the programs of a MariaDB server are not installed")
+    folder = Path(tempfile.mkdtemp(prefix="health-mariadb-"))
+    port = servers.free_port()
+    account = ["--user=root"] if os.getuid() == 0 else []
+    place = ["--no-defaults", f"--datadir={folder / 'data'}", *account]
+    subprocess.run([install, *place, "--auth-root-authentication-method=normal"], check=True, capture_output=True)
+    limits = ["--max-connections=10", "--bind-address=127.0.0.1", f"--port={port}"]
+    command = [program, *place, *limits, f"--socket={folder / 'socket'}", "--innodb-buffer-pool-size=16M"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(200):
+                if one({"url": f"mysql://root@127.0.0.1:{port}", "retries": 0}).state == "up":
+                    break
+                time.sleep(0.1)
+            with contextlib.ExitStack() as held:
+                with contextlib.suppress(pymysql.Error):
+                    for _ in range(20):
+                        held.enter_context(pymysql.connect(host="127.0.0.1", port=port, user="root"))
+                result = one({"url": f"mysql://root@127.0.0.1:{port}"})
+            assert (result.reason, "1040" in result.detail) == ("too_many_connections", True), result
+            user = pymysql.connect(host="127.0.0.1", port=port, user="root")
+            assert one({"url": f"mysql://root@127.0.0.1:{port}"}).state == "up"
+            user.close()
+        finally:
+            process.kill()
+            process.wait(20)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def test_redis(redis_url: str) -> None:
     assert one({"url": redis_url, "expect": {"role": "master", "memory_bytes": "> 0"}}).state == "up"
     assert one({"url": redis_url, "key": "health:absent-list", "expect": {"length": 0}}).state == "up"
@@ -221,6 +275,33 @@ def test_redis_that_wants_a_password_is_loading_or_has_lost_its_primary(tmp_path
             assert one({"url": f"redis://:s3cret@127.0.0.1:{port}"}).reason == "replica_disconnected"
         finally:
             process.terminate()
+
+
+@pytest.mark.slow
+def test_redis_that_loads_its_data(tmp_path: Path) -> None:
+    program = shutil.which("redis-server")
+    if not program:
+        services.require("redis")
+        pytest.skip("the program redis-server is not installed")
+    port = servers.free_port()
+    slow = ["--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024", "--rdbcompression", "no"]
+    command = [program, "--port", str(port), "--save", "", "--dir", str(tmp_path), "--enable-debug-command", "yes"]
+    with subprocess.Popen([*command, *slow], stdout=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(100):
+                if one({"url": f"redis://127.0.0.1:{port}", "retries": 0}).state == "up":
+                    break
+                time.sleep(0.05)
+            _redis(port, ["DEBUG", "POPULATE", "2000"], ["SAVE"])
+            with socket.create_connection(("127.0.0.1", port)) as sock:
+                sock.sendall(b"DEBUG RELOAD NOSAVE\r\n")
+                for _ in range(40):
+                    result = one({"url": f"redis://127.0.0.1:{port}", "timeout": "3s"})
+                    if result.state == "down":
+                        break
+                assert result.reason == "loading", result
+        finally:
+            process.kill()
 
 
 def _redis(port: int, *commands: list[str]) -> None:

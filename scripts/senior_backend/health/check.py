@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from senior_backend.health import graph, judge
 from senior_backend.health.attempts import Trace, attempts
-from senior_backend.health.engine import Engine, Job, Outcome
+from senior_backend.health.engine import Engine
 from senior_backend.health.model import Result, Service
+from senior_backend.health.outcomes import Job, Outcome
 from senior_backend.health.probes import all_probes
 
 CONCURRENCY = 64

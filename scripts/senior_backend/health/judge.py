@@ -9,8 +9,8 @@ from typing import NamedTuple
 from senior_backend.health.assertions import Assertion, Observation
 from senior_backend.health.attempts import Trace
 from senior_backend.health.bodies import BodyHealth, interpret
-from senior_backend.health.engine import Outcome
 from senior_backend.health.model import NO_OPTIONS, Result, Service
+from senior_backend.health.outcomes import Outcome
 from senior_backend.health.reasons import REASONS, TIMEOUTS, State, next_step
 from senior_backend.health.security import excerpt
 from senior_backend.health.steps import Answer, Failure

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from senior_backend.health.assertions import PHASES
-from senior_backend.health.config.services import COMMON, DEFAULTS
+from senior_backend.health.config.fields import COMMON, DEFAULTS
 from senior_backend.health.config.values import DURATION, TEXT_MAP
 from senior_backend.health.probes import Probe, all_probes, by_word
 

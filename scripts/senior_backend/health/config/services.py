@@ -10,19 +10,18 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from senior_backend.console.errors import did_you_mean
 from senior_backend.health import assertions
-from senior_backend.health.config.nodes import Node
-from senior_backend.health.config.values import (
-    BOOLEAN,
-    DURATION,
-    PORT,
-    TEXT,
-    TEXTS,
-    WORD,
-    Field,
-    Kind,
-    Reader,
-    integer,
+from senior_backend.health.config.cycles import find_cycles
+from senior_backend.health.config.fields import (
+    AUTH_KEYS,
+    BETTER_THAN_TCP,
+    COMMON,
+    DEFAULTS,
+    READ_HERE,
+    TLS_KEYS,
+    TOP_KEYS,
 )
+from senior_backend.health.config.nodes import Node
+from senior_backend.health.config.values import Field, Reader
 from senior_backend.health.model import NO_OPTIONS, Service
 from senior_backend.health.probes import Probe, all_probes, by_scheme, by_word
 from senior_backend.health.security import SECRET_KEY, masked_url, secrets_of_url
@@ -37,44 +36,6 @@ _PLAIN_HEADER = re.compile(
     re.IGNORECASE,
 )
 """Headers whose values are no secrets: masking `text/html` or a host name would only hide what matters."""
-
-TOP_KEYS = ("services", "defaults", "allow_addresses")
-_MAP = Kind(lambda _, node: node, {"type": "object"})
-
-COMMON: tuple[Field, ...] = (
-    Field("name", TEXT, "Unique name: letters, digits, dot, dash, underscore."),
-    Field("type", WORD, "Type of check; follows from the scheme of `url`."),
-    Field("url", TEXT, "Address, such as https://host/health or postgresql://user@host/db."),
-    Field("host", TEXT, "Name or address, instead of `url`."),
-    Field("port", PORT, "Port, where it is not the type's own."),
-    Field("timeout", DURATION, "Longest time for the whole check, retry included (default 5s)."),
-    Field("interval", DURATION, "Time between checks with --watch (default 30s)."),
-    Field("retries", integer(0, 10), "Repetitions after a transport failure (default 1)."),
-    Field("critical", BOOLEAN, "false: shown, but a failure does not fail the run (default true)."),
-    Field("depends_on", TEXTS, "Names of the services that this one needs."),
-    Field("tags", TEXTS, "Words for --only."),
-    Field("description", TEXT, "A line for people."),
-    Field("expect", _MAP, "What must hold, else the service is down."),
-    Field("degraded", _MAP, "What should hold, else the service is degraded."),
-    Field("tls", _MAP, "false, true, or: ca, cert, key, server_name, insecure."),
-    Field("auth", _MAP, "user and password, or bearer."),
-)
-_READ_HERE = {field.name: field for field in COMMON if field.name not in ("name", "type", "url")}
-DEFAULTS = ("timeout", "interval", "retries", "critical", "tags", "tls", "degraded", "headers")
-_TLS_KEYS = ("ca", "cert", "key", "server_name", "insecure")
-_AUTH_KEYS = ("user", "password", "bearer")
-
-_BETTER_THAN_TCP = {
-    3306: "mysql",
-    5432: "postgresql",
-    6379: "redis",
-    5672: "amqp",
-    4222: "nats",
-    9092: "kafka",
-    27017: "mongodb",
-    22: "ssh",
-    1883: "mqtt",
-}
 
 
 class ServiceReader:
@@ -171,7 +132,7 @@ class ServiceReader:
             return None
         values: dict[str, Any] = {}
         for word, pair in {**self._defaults, **found}.items():
-            field = _READ_HERE.get(word)
+            field = READ_HERE.get(word)
             if field:
                 values[word] = field.kind.read(reader, pair[1])
         options = self._options(probe, found, parts, body)
@@ -183,8 +144,8 @@ class ServiceReader:
         degraded = self._assertions(values.get("degraded"), facts, f"degraded of '{name}'")
         if probe.validate:
             probe.validate(reader, where[1] if where and not probe.fields else body, options)
-        if probe.type == "tcp" and port in _BETTER_THAN_TCP and not options.get("send"):
-            better = _BETTER_THAN_TCP[port]
+        if probe.type == "tcp" and port in BETTER_THAN_TCP and not options.get("send"):
+            better = BETTER_THAN_TCP[port]
             reader.warning(
                 type_node or url_node or body,
                 "weak-check",
@@ -312,7 +273,7 @@ class ServiceReader:
                 reader.secrets.add(unquote(parts.password))
         auth = found.get("auth")
         if auth and reader.mapping(auth[1], "a mapping with user and password, or bearer"):
-            allowed = [name for name in _AUTH_KEYS if any(field.name == name for field in probe.fields)]
+            allowed = [name for name in AUTH_KEYS if any(field.name == name for field in probe.fields)]
             for name, (_, value) in reader.known_keys(auth[1], allowed, "auth").items():
                 self._keep(options, next(field for field in probe.fields if field.name == name), value)
         for field in probe.fields:
@@ -383,7 +344,7 @@ class ServiceReader:
             value = self._reader.boolean(node)
             wanted = starts_tls if value is None else value
         elif node is not None and not node.empty and self._reader.mapping(node, "true, false or a mapping"):
-            found = self._reader.known_keys(node, _TLS_KEYS, "tls")
+            found = self._reader.known_keys(node, TLS_KEYS, "tls")
             insecure = self._reader.boolean(found["insecure"][1]) if "insecure" in found else False
             texts = {name: self._reader.text(value) for name, (_, value) in found.items() if name != "insecure"}
             for name in ("ca", "cert", "key"):
@@ -449,30 +410,6 @@ def _listed(node: Node | None) -> list[Node]:
     if node is None or node.empty:
         return []
     return node.items if node.kind == "list" else [node] if node.kind == "scalar" else []
-
-
-def find_cycles(edges: Mapping[str, list[str]]) -> list[list[str]]:
-    """Return the cycles that a depth-first walk meets, each as a path that ends where it begins."""
-    cycles: list[list[str]] = []
-    finished: set[str] = set()
-    for start in edges:
-        if start in finished:
-            continue
-        path, places, walk = [start], {start: 0}, [iter(edges[start])]
-        while walk:
-            following = next(walk[-1], None)
-            if following is None:
-                walk.pop()
-                done = path.pop()
-                del places[done]
-                finished.add(done)
-            elif following in places:
-                cycles.append([*path[places[following] :], following])
-            elif following not in finished:
-                places[following] = len(path)
-                path.append(following)
-                walk.append(iter(edges[following]))
-    return cycles
 
 
 def _name_node(key: Node | None, body: Node) -> Node:

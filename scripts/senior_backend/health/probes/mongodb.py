@@ -62,12 +62,12 @@ def fields(document: bytes) -> dict[str, Any]:
         if kind == 0x01:
             found[name], at = struct.unpack_from("<d", document, at)[0], at + 8
         elif kind == 0x02:
-            (size,) = struct.unpack_from("<i", document, at)
+            size = _size(document, at)
             found[name], at = document[at + 4 : at + 3 + size].decode("utf-8", "replace"), at + 4 + size
         elif kind in (0x03, 0x04):
-            at += struct.unpack_from("<i", document, at)[0]
+            at += _size(document, at)
         elif kind == 0x05:
-            at += 5 + struct.unpack_from("<i", document, at)[0]
+            at += 5 + _size(document, at)
         elif kind == 0x08:
             found[name], at = document[at] == 1, at + 1
         elif kind == 0x10:
@@ -79,6 +79,14 @@ def fields(document: bytes) -> dict[str, Any]:
         else:
             raise ValueError(f"type {kind}")
     return found
+
+
+def _size(document: bytes, at: int) -> int:
+    """Return a length; one that leads backwards would be read for ever."""
+    (size,) = struct.unpack_from("<i", document, at)
+    if not 0 < size <= len(document):
+        raise ValueError(f"length {size}")
+    return int(size)
 
 
 def _from_url(parts: SplitResult) -> Mapping[str, Any]:
