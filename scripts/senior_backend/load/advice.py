@@ -73,7 +73,7 @@ def after_run(call: Prepared, judgement: Judgement, watch: Watch) -> list[NextCo
         seconds = -(-samples * 11 // int(10 * summary.asked_rate + 1)) + 1
         longer = command("--duration", f"{seconds}s", without=("--duration",))
         found.append(NextCommand(longer, f"{short[0].objective.text} needs {samples:,} samples to be told."))
-    if code == ExitCode.OK and judgement.validity.limit == "none" and not options.find_max:
+    if code == ExitCode.OK and not options.find_max:
         slo = () if options.slo else ("--slo", "p99<200ms,errors<1%")
         most = command("--find-max", *slo, without=("--rps", "--duration", "--stages"))
         found.append(NextCommand(most, "Find the highest rate that still meets the SLO."))

@@ -49,12 +49,16 @@ def _engine(url: str) -> AsyncEngine:
     return create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(dsn_of(url)))
 
 
+def _lock_timeout() -> str:
+    if not re.fullmatch(r"[0-9]+(ms|s|min)?", LOCK_TIMEOUT):
+        raise SystemExit("MIGRATION_LOCK_TIMEOUT must look like 5s")
+    # A migration that waits for a lock makes every query behind it wait: better to fail and try again.
+    return f"SET lock_timeout = '{LOCK_TIMEOUT}'"
+
+
 def _run(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
-        if not re.fullmatch(r"[0-9]+(ms|s|min)?", LOCK_TIMEOUT):
-            raise SystemExit("MIGRATION_LOCK_TIMEOUT must look like 5s")
-        # A migration that waits for a lock makes every query behind it wait: better to fail and try again.
-        connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+        connection.exec_driver_sql(_lock_timeout())
         connection.commit()
     context.configure(
         connection=connection,
@@ -69,6 +73,22 @@ def _run(connection: Connection) -> None:
         context.run_migrations()
 
 
+def _print() -> None:
+    """Print the SQL of `upgrade --sql` without connecting to anything."""
+    dialect = "sqlite" if DatabaseSettings().database_url.startswith("sqlite") else "postgresql"
+    context.configure(
+        dialect_name=dialect,
+        target_metadata=metadata,
+        transaction_per_migration=True,
+        literal_binds=True,
+        dialect_opts={"paramstyle": "named"},
+    )
+    if dialect == "postgresql":
+        context.execute(_lock_timeout())
+    with context.begin_transaction():
+        context.run_migrations()
+
+
 async def _main() -> None:
     engine = _engine(DatabaseSettings().database_url)
     async with engine.connect() as connection:
@@ -77,4 +97,7 @@ async def _main() -> None:
     await engine.dispose()
 
 
-asyncio.run(_main())
+if context.is_offline_mode():
+    _print()
+else:
+    asyncio.run(_main())
