@@ -83,6 +83,13 @@ def test_forms(text: str, expected: dict[str, Any]) -> None:
     assert {key: getattr(field, key) for key in expected} == expected
 
 
+def test_a_pattern_that_would_take_forever_is_not_tried() -> None:
+    (field,) = fields('a:str(99):pattern="^(a+)+$"=' + "a" * 60 + "b")
+    assert field.default == "a" * 60 + "b"
+    with pytest.raises(InputError):
+        fields('a:str(99):pattern="^[a-z]+$"=' + "a" * 60 + "1")
+
+
 def test_fields_are_separated_by_spaces_and_commas() -> None:
     assert [field.name for field in fields("a:str, b:int ,c:enum(x, y)\n\td:bool")] == ["a", "b", "c", "d"]
 
@@ -127,6 +134,7 @@ def test_fields_are_separated_by_spaces_and_commas() -> None:
         ("a:money(euro)", "--fields:9", "not a currency code"),
         ("id:int", "--fields:1", "reserved"),
         ("class:str", "--fields:1", "keyword of Python"),
+        ("a:json=" + "[" * 50_000, "--fields:8", "is not JSON"),
         ("list:json", "--fields:1", "hide Python's type"),
         ("a__b:str", "--fields:1", "not snake_case"),
         ("ünïcode:str", "--fields:1", "not snake_case"),

@@ -25,6 +25,14 @@ def test_one_line_makes_a_project(tool: Tool) -> None:
     assert "identity: true" in spec
 
 
+def test_a_user_without_a_password_is_told_not_to_log_in(tool: Tool) -> None:
+    result = tool("--name", "user", "--crud", "--fields", "email:email:unique name:str(100)")
+    assert (result.code, result.codes) == (0, ["no-login", "as-yaml"])
+    assert "identity" not in result.data["spec"]
+    other = tool("--name", "user", "--crud", "--fields", "email:email:unique password:password", "--out", "x")
+    assert "identity: true" in other.data["spec"]
+
+
 def test_the_same_call_twice_changes_nothing(tool: Tool) -> None:
     tool("--name", "user", "--crud")
     before = tree(tool.folder)

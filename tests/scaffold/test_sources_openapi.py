@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,18 @@ def test_documents_that_give_nothing(tool: Tool, text: str) -> None:
     result = tool("--from-openapi", "api.yaml")
     assert result.code == 2, result.envelope
     assert [path.name for path in tool.folder.iterdir()] == ["api.yaml"]
+
+
+def test_references_that_branch_and_go_round_end_soon() -> None:
+    schemas: dict[str, object] = {
+        f"L{i}": {"allOf": [{"$ref": f"#/components/schemas/L{(i + 1) % 60}"}] * 20} for i in range(60)
+    }
+    schemas |= {f"D{i}": {"allOf": [{"$ref": f"#/components/schemas/D{i + 1}"}]} for i in range(5_000)}
+    schemas["Note"] = {"allOf": [{"$ref": "#/components/schemas/L0"}], "properties": {"text": {"type": "string"}}}
+    started = time.monotonic()
+    service, _ = fitted(json.dumps({"openapi": "3.1.0", "components": {"schemas": schemas}}))
+    assert [resource.name for resource in service.resources] == ["note"]
+    assert time.monotonic() - started < 20
 
 
 def test_the_tool_writes_a_specification_that_generates(tool: Tool) -> None:

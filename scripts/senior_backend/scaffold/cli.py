@@ -225,6 +225,11 @@ def _notes(options: argparse.Namespace, prepared: Prepared) -> tuple[Finding, ..
     spec = f"{prepared.target.shown}/resources.yaml"
     resource = prepared.service.resource(snake_case(options.name))
     text = "\n" + "\n".join(["resources:", *resource_lines(resource, 2)])
+    if resource.name == "user" and prepared.service.identity is None:
+        message = (
+            "`user` does not log in: that takes `email:email:unique password:password`; tokens come from elsewhere"
+        )
+        return (Finding("no-login", "warning", message, spec), Finding("as-yaml", "info", f"as YAML ({spec}):{text}"))
     if options.fields is None and any(item.action == "created" for item in prepared.plan.files):
         return (Finding("default-fields", "info", f"no --fields, so the usual ones; as YAML ({spec}):{text}"),)
     return (Finding("as-yaml", "info", f"as YAML ({spec}):{text}"),)

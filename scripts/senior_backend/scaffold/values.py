@@ -27,6 +27,7 @@ INT64: Final = 2**63
 
 TEXTUAL: Final = ("str", "text", "email", "url")
 NUMERIC: Final = ("int", "bigint", "float", "decimal", "money")
+_BACKTRACKING: Final = 16
 _ANCHORED: Final = re.compile(r"\^.*\$", re.DOTALL)
 _NOT_PORTABLE: Final = re.compile(r"\(\?[=!<P#iLmsuxa(>:-]|\\[1-9ABGZzbpP]|\\[ux]|[*+?}]\+")
 
@@ -53,13 +54,18 @@ def refused_value(field: Field, value: Any) -> str | None:
             return f"{value!r} is below min {field.minimum:g}"
         if high is not None and size > high:
             return f"{value!r} is above max {high:g}"
-    if field.pattern is not None and not re.search(field.pattern, value):
+    if field.pattern is not None and _quick(field.pattern, value) and not re.search(field.pattern, value):
         return f"{value!r} does not match {field.pattern}"
     if field.type == "decimal" and field.precision is not None and field.scale is not None:
         exponent = value.as_tuple().exponent
         if -exponent > field.scale or value.adjusted() + 1 > field.precision - field.scale:
             return f"{value} does not fit decimal({field.precision},{field.scale})"
     return None
+
+
+def _quick(pattern: str, value: str) -> bool:
+    """Whether Python's backtracking matcher surely ends soon: a repetition inside of one may take 2^n steps."""
+    return len(value) <= _BACKTRACKING or not re.search(r"[*+}]\??[^()]*\)[*+{]", pattern)
 
 
 def read_value(value: Any, kind: FieldType) -> Any:
@@ -249,7 +255,7 @@ def _json_default(value: Any) -> Any:
     if isinstance(value, Text):
         try:
             value = json.loads(str(value))
-        except ValueError:
+        except (ValueError, RecursionError):
             raise BadValueError(f"'{value}' is not JSON", "For example `={}` or, in YAML, `default: {}`.") from None
     if not isinstance(value, dict):
         raise BadValueError("the default of a json field is an object", "For example `{}`.")

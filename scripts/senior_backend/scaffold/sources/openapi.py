@@ -78,6 +78,8 @@ class _Reader:
         self.findings: list[Finding] = []
         self.names: set[str] = set()
         self.by_schema: dict[int, str] = {}
+        self._properties_of: dict[int, dict[str, Node]] = {}
+        self._required_of: dict[int, set[str]] = {}
 
     def where(self, node: Node) -> str:
         return f"{self.name}:{node.line + 1}:{node.column + 1}"
@@ -228,21 +230,29 @@ class _Reader:
         return node if properties else None
 
     def _properties(self, node: Node, depth: int = 0) -> dict[str, Node]:
-        """Return the properties, those of allOf included."""
-        found: dict[str, Node] = {}
-        for part in (node.get("allOf") or Nothing).items:
-            resolved = self._resolved(part)
-            if resolved is not None and depth < 10:
-                found |= self._properties(resolved, depth + 1)
-        return found | {str(key.value): value for key, value in _mapping(node.get("properties"))}
+        """Return the properties, those of allOf included; each schema is looked at once, however often it is named."""
+        known = self._properties_of.get(id(node.pairs))
+        if known is not None:
+            return known
+        found = self._properties_of[id(node.pairs)] = {}
+        for part in self._all_of(node) if depth < _REF_DEPTH else ():
+            found |= self._properties(part, depth + 1)
+        found |= {str(key.value): value for key, value in _mapping(node.get("properties"))}
+        return found
 
     def _required(self, node: Node, depth: int = 0) -> set[str]:
-        found = {str(item.value) for item in (node.get("required") or Nothing).items}
-        for part in (node.get("allOf") or Nothing).items:
-            resolved = self._resolved(part)
-            if resolved is not None and depth < 10:
-                found |= self._required(resolved, depth + 1)
+        known = self._required_of.get(id(node.pairs))
+        if known is not None:
+            return known
+        found = self._required_of[id(node.pairs)] = set()
+        found |= {str(item.value) for item in (node.get("required") or Nothing).items}
+        for part in self._all_of(node) if depth < _REF_DEPTH else ():
+            found |= self._required(part, depth + 1)
         return found
+
+    def _all_of(self, node: Node) -> list[Node]:
+        parts = (self._resolved(part) for part in (node.get("allOf") or Nothing).items)
+        return [part for part in parts if part is not None]
 
     # Fields
 
