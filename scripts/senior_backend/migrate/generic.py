@@ -109,6 +109,10 @@ class _Reader:
                 "OPTIMIZE": self._optimize,
                 "START": self._start,
                 "LOAD": self._load,
+                "CALL": self._unknown("CALL of a procedure, which may do anything"),
+                "EXECUTE": self._unknown("EXECUTE of a prepared statement"),
+                "PREPARE": self._other("prepare"),
+                "DEALLOCATE": self._other("deallocate"),
                 **{word: self._other(word.lower()) for word in _MYSQL_OTHERS},
             }
         return readers
@@ -120,6 +124,13 @@ class _Reader:
         def reader() -> Iterator[Operation]:
             self._rest()
             yield ops.Other(kind)
+
+        return reader
+
+    def _unknown(self, reason: str) -> Callable[[], Iterator[Operation]]:
+        def reader() -> Iterator[Operation]:
+            self._rest()
+            yield ops.Opaque(reason)
 
         return reader
 

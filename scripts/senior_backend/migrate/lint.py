@@ -98,6 +98,7 @@ class Linter:
                 self._checks.setdefault(operation, []).append(rule)
         self._finishers = [rule for rule in rules if rule.finish is not None]
         self._number = 0
+        self._search_path = catalog.search_path
 
     def run(self, units: Iterable[Unit]) -> LintResult:
         """Check, or only replay, each migration in order; return all that was found.
@@ -118,6 +119,7 @@ class Linter:
 
     def _unit(self, unit: Unit) -> None:
         self._number += 1
+        self.catalog.search_path = self._search_path  # each migration has a session of its own
         engine = self.catalog.engine
         statements = _read(unit, engine)
         if not unit.lint:
@@ -232,7 +234,7 @@ def _at(unit: Unit, parsed: ParsedStatement, rule: Rule, hazard: Hazard) -> Foun
     )
 
 
-_REMEMBERED = frozenset((ops.Transaction, ops.SetVariable, ops.Insert, ops.Update, ops.Delete))
+_REMEMBERED = frozenset((ops.AddColumn, ops.Transaction, ops.SetVariable, ops.Insert, ops.Update, ops.Delete))
 
 
 def _remember(context: Context, operation: Operation, parsed: ParsedStatement) -> None:
@@ -248,5 +250,7 @@ def _remember(context: Context, operation: Operation, parsed: ParsedStatement) -
             state.settings[operation.name] = operation.value
         else:
             context.settings[operation.name] = operation.value
+    elif isinstance(operation, ops.AddColumn):
+        context.added.add((context.catalog.key(operation.table), context.catalog.fold(operation.column.name)))
     elif state.data is None:
         state.data = parsed

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _MARK = "db_migrate:"
 _TOKEN = re.compile(
-    r"""(?P<comment>--[^\n]*|\#[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)"""
+    r"""(?P<comment>--[^\n]*|\#[^\n]*db_migrate:[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)"""
     r"""|'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|(?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?P=tag)""",
     re.DOTALL,
 )

@@ -169,6 +169,14 @@ def test_earlier_migrations_of_the_folder_are_replayed_and_not_checked(call: Any
     assert sorted(codes(report)) == ["pg-change-type-rewrites", "pg-drop-table", *["pg-missing-lock-timeout"] * 2]
 
 
+def test_the_search_path_of_a_migration_ends_with_it(call: Any, tmp_path: Path) -> None:
+    write(tmp_path / "001_a.sql", "SET search_path TO app; CREATE TABLE users (email varchar(5));")
+    write(tmp_path / "002_b.sql", "CREATE TABLE users (email int);")
+    change = "SET lock_timeout = '1s'; ALTER TABLE {}.users ALTER COLUMN email TYPE varchar(9);"
+    assert call(write(tmp_path / "003_c.sql", change.format("app")), "--engine", "postgresql")[0] == 0
+    assert call(write(tmp_path / "003_c.sql", change.format("public")), "--engine", "postgresql")[0] == 1
+
+
 def test_prisma_folders_are_replayed_too(call: Any, tmp_path: Path) -> None:
     write(tmp_path / "20240101_a" / "migration.sql", 'CREATE TABLE "User" (id int, email varchar(5));')
     last = write(

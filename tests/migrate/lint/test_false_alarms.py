@@ -55,6 +55,9 @@ QUIET = {
         "BEGIN; SET LOCAL lock_timeout = '1s'; ALTER TABLE users ADD COLUMN n int;"
         "UPDATE alembic_version SET version_num = 'b' WHERE version_num = 'a'; COMMIT;"
     ),
+    "a column of the same migration": (
+        "SET lock_timeout = '1s'; ALTER TABLE users ADD COLUMN n int; ALTER TABLE users RENAME COLUMN n TO m;"
+    ),
     "set configuration": "SELECT set_config('lock_timeout', '1s', false); ALTER TABLE users ADD COLUMN n int;",
 }
 

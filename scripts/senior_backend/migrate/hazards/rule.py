@@ -154,6 +154,8 @@ class Context:
     settings: dict[str, str | None] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
     """What a rule keeps for later statements of the same migration, under its own id."""
+    added: set[tuple[tuple[str, str], str]] = field(default_factory=set)
+    """Columns that this migration has added so far, with their tables."""
     _created: set[tuple[str, str]] | None = None
     _renamed: dict[str, int] | None = None
 
@@ -163,6 +165,10 @@ class Context:
         if found is not None and (found.unit == self.number or found.temporary):
             return True
         return table.name.lower() in BOOKKEEPING
+
+    def added_here(self, table: Name, column: str) -> bool:
+        """Whether an earlier statement of this migration added the column: no running code knows it."""
+        return (self.catalog.key(table), self.catalog.fold(column)) in self.added
 
     def replaces_key(self, table: Name) -> bool:
         """Whether the statement also adds a primary key or unique constraint to the table."""

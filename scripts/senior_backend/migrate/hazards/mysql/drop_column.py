@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def check(operation: ops.DropColumn, context: Context) -> Iterator[Hazard]:
     """Report a column that running code may still use."""
-    if context.is_new(operation.table):
+    if context.is_new(operation.table) or context.added_here(operation.table, operation.column):
         return
     table = context.table(operation.table)
     indexed = [index.name for index in table.indexes_on(context.catalog.fold(operation.column))] if table else []

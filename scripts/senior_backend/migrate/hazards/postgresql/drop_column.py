@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def check(operation: ops.DropColumn, context: Context) -> Iterator[Hazard]:
     """Report a column that running code may still use."""
-    if context.is_new(operation.table):
+    if context.is_new(operation.table) or context.added_here(operation.table, operation.column):
         return
     table, attribute = text.name(operation.table), text.identifier(operation.column)
     yield Hazard(
@@ -43,5 +43,6 @@ RULE = Rule(
     good=(
         Example("CREATE TABLE tags (a int, b int); ALTER TABLE tags DROP COLUMN b;"),
         Example("ALTER TABLE users ALTER COLUMN age DROP DEFAULT;"),
+        Example("ALTER TABLE users ADD COLUMN n int; ALTER TABLE users DROP COLUMN n;"),
     ),
 )

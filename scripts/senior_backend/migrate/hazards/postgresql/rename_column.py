@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def check(operation: ops.RenameColumn, context: Context) -> Iterator[Hazard]:
     """Report a column whose old name running code still uses."""
-    if context.is_new(operation.table):
+    if context.is_new(operation.table) or context.added_here(operation.table, operation.column):
         return
     column = context.column(operation.table, operation.column)
     type_ = column.type if column is not None and column.type is not None else "…"
