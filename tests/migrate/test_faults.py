@@ -523,6 +523,52 @@ def test_a_file_that_failed_half_way_on_mariadb_goes_on_behind_what_is_done(tmp_
     assert run("verify")[1]["findings"][0]["code"] == "pending"
 
 
+@pytest.mark.slow
+def test_killed_while_mariadb_copies_a_table_the_statement_is_not_sent_again(tmp_path: Path, mariadb_url: str) -> None:
+    """The server goes on without its client, and commits: the next runner waits for it, looks, and goes on."""
+    import pymysql
+
+    from senior_backend.migrate.databases.urls import parse_url
+
+    folder = write_migrations(
+        tmp_path / "migrations",
+        {
+            "1": "CREATE TABLE big (id int PRIMARY KEY, filler varchar(200))",
+            "2": "INSERT INTO big SELECT seq, repeat('x', 200) FROM seq_1_to_150000",
+            "3": "ALTER TABLE big ADD COLUMN twice int AS (id * 2) STORED, ALGORITHM=COPY;\n"
+            "INSERT INTO big (id) VALUES (0)",
+        },
+    )
+    arguments = ["up", "--database-url", mariadb_url, "-d", str(folder), "--json"]
+    assert start(*arguments, "--to", "2", cwd=tmp_path).wait(60) == 0
+    address = parse_url(mariadb_url)
+    watcher = pymysql.connect(host=address.host, port=address.port, user=address.user, password=address.password or "",
+                              database=address.database, autocommit=True)  # fmt: skip
+
+    def altering() -> bool:
+        with watcher.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM information_schema.processlist "
+                "WHERE db = DATABASE() AND info LIKE 'ALTER TABLE big%'"
+            )
+            row = cursor.fetchone()
+            return bool(row and row[0])
+
+    runner = start(*arguments, cwd=tmp_path)
+    wait_for(altering)
+    runner.kill()
+    runner.communicate()
+    again = start(*arguments, cwd=tmp_path)
+    out, errors = again.communicate(timeout=90)
+    assert again.returncode == 0, (out, errors)
+    with watcher.cursor() as cursor:
+        cursor.execute("SELECT count(*), sum(twice = id * 2) FROM big")
+        row = cursor.fetchone()
+    watcher.close()
+    assert row is not None
+    assert [int(value) for value in row] == [150001, 150001]
+
+
 def medians(commands: dict[str, list[str]], cwd: Path, rounds: int = 9) -> dict[str, float]:
     """Return the median processor time of each command: what others do on the machine does not count."""
     import resource

@@ -321,6 +321,7 @@ def apply(
                 _check_token(wanted, state, database, token)
                 ledger.create(database)
                 outcome.backup = before(database, wanted)
+                outcome.notes.extend(probes.cautions(database) if wanted.items else [])
                 approved = True
             runner.run(wanted, state)
         except StatementFailedError as error:
