@@ -121,8 +121,21 @@ def constraint_name(table: Table, constraint: Constraint) -> str:
     return f"{base}{number}"
 
 
+def _free_index_name(catalog: Catalog, table: Table, base: str) -> str:
+    """Return `base`, or `base` with the first number that makes it new in the schema (ChooseRelationName)."""
+    schema, name, number = table.name.schema or DEFAULT_SCHEMA, base, 0
+    while (schema, catalog.fold(name)) in catalog.index_tables or name in table.constraints:
+        number += 1
+        name = f"{base}{number}"
+    return name
+
+
 def _add_constraint(catalog: Catalog, table: Table, constraint: Constraint) -> None:
-    name = constraint.name or constraint.using_index or constraint_name(table, constraint)
+    name = constraint.name or constraint.using_index
+    if name is None:
+        name = constraint_name(table, constraint)
+        if constraint.kind in ("unique", "primary-key", "exclude"):
+            name = _free_index_name(catalog, table, name)
     columns = tuple(map(catalog.fold, constraint.columns))
     if constraint.using_index is not None:
         index = table.indexes.pop(constraint.using_index, None)
@@ -174,7 +187,9 @@ def _create_index(catalog: Catalog, op: ops.CreateIndex, unit: int | None) -> No
     del unit
     table = _table(catalog, op.table)
     columns = tuple(catalog.fold(column.name) if column.name else None for column in op.columns)
-    name = op.name or "_".join((table.name.name, *(column or "expr" for column in columns), "idx"))
+    name = op.name or _free_index_name(
+        catalog, table, "_".join((table.name.name, *(column or "expr" for column in columns), "idx"))
+    )
     if op.if_not_exists and catalog.fold(name) in table.indexes:
         return
     mentioned = {column for column in columns if column} | set(map(catalog.fold, op.include))
