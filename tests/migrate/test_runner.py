@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from senior_backend.migrate import probes
+from senior_backend.migrate.databases.urls import parse_url
 from tests.migrate.support import Result, call, write_migrations
 
 USERS = "-- migrate:up\nCREATE TABLE users (id integer PRIMARY KEY, name text);\n-- migrate:down\nDROP TABLE users;\n"
@@ -310,6 +313,16 @@ def test_nothing_is_copied_where_there_is_nothing_to_lose(tool: Any, folder: Pat
     rows("INSERT INTO users (name) VALUES ('ada')")
     result = tool("down", "--token", tool("plan", "--down").data["token"])
     assert (result.code, Path(result.data["backup"]).is_file()) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("engine", "version", "warned"),
+    [("mysql", (5, 7, 44), True), ("mysql", (8, 0, 36), False), ("mariadb", (10, 5, 1), True),
+     ("mariadb", (10, 6, 0), False), ("postgresql", (9, 6), False)],
+)  # fmt: skip
+def test_servers_without_atomic_ddl_are_told(engine: str, version: tuple[int, ...], *, warned: bool) -> None:
+    server: Any = SimpleNamespace(engine=engine, version=version, address=parse_url("mysql://h/x"))
+    assert bool(probes.cautions(server)) is warned
 
 
 def test_applying_many_files_reports_each_and_keeps_their_order(tool: Any, tmp_path: Path) -> None:

@@ -140,6 +140,8 @@ class Catalog:
     functions: dict[str, str] = field(default_factory=dict)
     index_tables: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     referrers: dict[tuple[str, str], set[tuple[str, str]]] = field(default_factory=dict)
+    views: set[tuple[str, str]] = field(default_factory=set)
+    """Keys of the views whose sources are known."""
     search_path: tuple[str, ...] = (DEFAULT_SCHEMA,)
     settings: dict[str, str] = field(default_factory=dict)
     version: tuple[int, ...] | None = None
@@ -154,6 +156,7 @@ class Catalog:
             domains=dict(self.domains),
             functions=dict(self.functions),
             index_tables=dict(self.index_tables),
+            views=set(self.views),
             referrers={key: set(value) for key, value in self.referrers.items()},
             settings=dict(self.settings),
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from senior_backend.migrate import operations as ops
 from senior_backend.migrate.catalog import DEFAULT_SCHEMA, Catalog, Domain, Index, Table, TableKind
-from senior_backend.migrate.operations import Column, Constraint, Name, Operation
+from senior_backend.migrate.operations import Column, Constraint, ConstraintKind, Name, Operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +43,7 @@ def _create_table(catalog: Catalog, op: ops.CreateTable, unit: int | None) -> No
     key = _new_key(catalog, op.table)
     if op.if_not_exists and key in catalog.tables:
         return
+    _forget(catalog, Name(op.table.name, key[0]))
     kind = "foreign" if op.foreign else "partitioned" if op.partitioned else "table"
     table = Table(
         Name(op.table.name, key[0]),
@@ -67,6 +68,7 @@ def _create_table(catalog: Catalog, op: ops.CreateTable, unit: int | None) -> No
         if parent is not table:
             parent.partitions.add(table.name)
             parent.kind = "partitioned" if kind != "foreign" and parent.kind == "table" else parent.kind
+            _inherit_indexes(catalog, parent, table)
     for column in op.columns:
         _add_column(catalog, table, column)
     for constraint in op.constraints:
@@ -162,6 +164,10 @@ def _add_index(catalog: Catalog, table: Table, index: Index) -> None:
     key = catalog.fold(index.name)
     table.indexes[key] = index
     catalog.index_tables[(table.name.schema or DEFAULT_SCHEMA, key)] = catalog.key(table.name)
+    for partition in () if index.on_parent_only else table.partitions:
+        child = catalog.table(partition)
+        if child is not None:
+            _inherit_indexes(catalog, table, child)
 
 
 def _create_index(catalog: Catalog, op: ops.CreateIndex, unit: int | None) -> None:
@@ -184,10 +190,40 @@ def _create_index(catalog: Catalog, op: ops.CreateIndex, unit: int | None) -> No
             op.unique,
             method=op.kind or op.method,
             where=op.where,
+            valid=not (op.only and table.partitions),
             mentioned=frozenset(mentioned),
             on_parent_only=op.only,
         ),
     )
+
+
+def _inherit_indexes(catalog: Catalog, parent: Table, child: Table) -> None:
+    """Give a partition the indexes of its parent that it has not got, under the names that PostgreSQL chooses."""
+    for index in list(parent.indexes.values()):
+        if any(
+            (own.columns, own.unique, own.where) == (index.columns, index.unique, index.where)
+            for own in child.indexes.values()
+        ):
+            continue
+        middle = () if index.backs == "primary-key" else tuple(column or "expr" for column in index.columns)
+        suffix = {"primary-key": "pkey", "unique": "key", "exclude": "excl"}.get(index.backs or "", "idx")
+        name = "_".join((child.name.name, *middle, suffix))
+        number = 1
+        while name in child.indexes:
+            name, number = f"{'_'.join((child.name.name, *middle, suffix))}{number}", number + 1
+        if index.backs in ("primary-key", "unique"):
+            kind: ConstraintKind = "primary-key" if index.backs == "primary-key" else "unique"
+            columns = tuple(column for column in index.columns if column)
+            child.constraints[name] = Constraint(kind, name, columns)
+        _add_index(catalog, child, replace(index, name=name, valid=True, on_parent_only=False))
+
+
+def _attach_index(catalog: Catalog, op: ops.AttachIndex, unit: int | None) -> None:
+    del unit
+    table = catalog.table_of_index(op.index)
+    if table is not None:
+        key = catalog.fold(op.index.name)
+        table.indexes[key] = replace(table.indexes[key], valid=True, on_parent_only=False)
 
 
 def _drop_index(catalog: Catalog, op: ops.DropIndex, unit: int | None) -> None:
@@ -201,7 +237,18 @@ def _drop_index(catalog: Catalog, op: ops.DropIndex, unit: int | None) -> None:
 
 def _drop_table(catalog: Catalog, op: ops.DropTable, unit: int | None) -> None:
     del unit
+    if op.cascade:
+        _forget_views_on(catalog, catalog.key(op.table))
     _forget(catalog, op.table)
+
+
+def _forget_views_on(catalog: Catalog, key: tuple[str, str]) -> None:
+    """Forget the views that read a table or view, and those that read them."""
+    for view_key in sorted(catalog.views):
+        view = catalog.tables.get(view_key)
+        if view is not None and any(catalog.key(source) == key for source in view.reads):
+            _forget_views_on(catalog, view_key)
+            _forget(catalog, view.name)
 
 
 def _forget(catalog: Catalog, name: Name) -> None:
@@ -209,6 +256,9 @@ def _forget(catalog: Catalog, name: Name) -> None:
     table = catalog.tables.pop(key, None)
     if table is None:
         return
+    catalog.views.discard(key)
+    for partition in list(table.partitions):
+        _forget(catalog, partition)
     for index in table.indexes:
         catalog.index_tables.pop((key[0], index), None)
     for child_key in catalog.referrers.pop(key, set()):
@@ -233,6 +283,16 @@ def _move(catalog: Catalog, old: Name, new: Name) -> None:
     table = _table(catalog, old)
     del catalog.tables[key]
     new_key = (catalog.fold(new.schema or key[0]), catalog.fold(new.name))
+    if new_key != key:
+        _forget(catalog, Name(new.name, new_key[0]))
+    for view_key in catalog.views:
+        view = catalog.tables[view_key] if view_key != key else table
+        view.reads = tuple(
+            Name(new.name, new_key[0]) if catalog.key(source) == key else source for source in view.reads
+        )
+    if key in catalog.views:
+        catalog.views.remove(key)
+        catalog.views.add(new_key)
     table.name = Name(new.name, new_key[0])
     catalog.tables[new_key] = table
     for index in table.indexes:
@@ -293,7 +353,7 @@ def _drop_column(catalog: Catalog, op: ops.DropColumn, unit: int | None) -> None
         if column in constraint.columns
         or (constraint.expression is not None and column in constraint.expression.columns)
     ]:
-        del table.constraints[name]
+        _forget_reference(catalog, table, table.constraints.pop(name))
 
 
 def _rename_column(catalog: Catalog, op: ops.RenameColumn, unit: int | None) -> None:
@@ -409,13 +469,18 @@ def _drop_constraint(catalog: Catalog, op: ops.DropConstraint, unit: int | None)
     if index is not None and index.backs is not None:
         del table.indexes[catalog.fold(name)]
         catalog.index_tables.pop((table.name.schema or DEFAULT_SCHEMA, catalog.fold(name)), None)
-    if constraint is not None and constraint.references is not None:
-        parent = catalog.key(constraint.references)
-        if not any(
-            other.references is not None and catalog.key(other.references) == parent
-            for other in table.constraints.values()
-        ):
-            catalog.referrers.get(parent, set()).discard(catalog.key(table.name))
+    if constraint is not None:
+        _forget_reference(catalog, table, constraint)
+
+
+def _forget_reference(catalog: Catalog, table: Table, constraint: Constraint) -> None:
+    """Forget that a table refers to another one, unless a constraint that is left does."""
+    if constraint.references is None:
+        return
+    parent = catalog.key(constraint.references)
+    left = (other.references for other in table.constraints.values() if other.references is not None)
+    if not any(catalog.key(other) == parent for other in left):
+        catalog.referrers.get(parent, set()).discard(catalog.key(table.name))
 
 
 def _rename_object(catalog: Catalog, op: ops.RenameObject, unit: int | None) -> None:
@@ -468,6 +533,8 @@ def _create_view(catalog: Catalog, op: ops.CreateView, unit: int | None) -> None
     old = catalog.tables.get(key)
     kind: TableKind = "materialized-view" if op.materialized else "view"
     unit = old.unit if old else unit
+    _forget(catalog, Name(op.name.name, key[0]))
+    catalog.views.add(key)
     catalog.tables[key] = Table(Name(op.name.name, key[0]), kind, complete=False, unit=unit, reads=op.reads)
 
 
@@ -499,6 +566,7 @@ def _attach(catalog: Catalog, op: ops.AttachPartition, unit: int | None) -> None
     parent.kind = "partitioned"
     parent.partitions.add(child.name)
     child.parent = parent.name
+    _inherit_indexes(catalog, parent, child)
 
 
 def _detach(catalog: Catalog, op: ops.DetachPartition, unit: int | None) -> None:
@@ -555,6 +623,7 @@ _HANDLERS: dict[type[Operation], Callable[[Catalog, Any, int | None], None]] = {
     ops.AddEnumValue: _enum_value,
     ops.CreateDomain: _domain,
     ops.AlterDomain: _alter_domain,
+    ops.AttachIndex: _attach_index,
     ops.AttachPartition: _attach,
     ops.DetachPartition: _detach,
     ops.CreateTrigger: _create_trigger,
