@@ -29,22 +29,18 @@ class Expression(Protocol):
     @property
     def sql(self) -> str:
         """The expression as SQL."""
-        raise NotImplementedError
 
     @property
     def functions(self) -> frozenset[Name]:
         """The functions it calls."""
-        raise NotImplementedError
 
     @property
     def columns(self) -> frozenset[str]:
         """The columns it names."""
-        raise NotImplementedError
 
     @property
     def is_null(self) -> bool:
         """Whether it is the constant NULL."""
-        raise NotImplementedError
 
 
 class Type(NamedTuple):
@@ -580,4 +576,3 @@ class ParsedStatement:
     operations: tuple[Operation, ...]
     clauses: tuple[tuple[str, str], ...] = ()
     block: bool = False
-    identifiers: tuple[str, ...] = ()

@@ -34,6 +34,13 @@ def _refused(operation: ops.Operation) -> str | None:
 
 def check(operation: ops.Operation, context: Context) -> Iterator[Hazard]:
     """Report a statement that PostgreSQL will refuse where it stands."""
+    if isinstance(operation, ops.DropIndex) and operation.concurrently:
+        several = [step for step in context.statement.operations if isinstance(step, ops.DropIndex)]
+        if len(several) > 1 and several[0] is operation:
+            yield Hazard(
+                "PostgreSQL refuses DROP INDEX CONCURRENTLY of several indexes (error 0A000)",
+                "Write one statement for each index.",
+            )
     statement = _refused(operation)
     if statement is None or context.in_transaction is not True:
         return
@@ -73,6 +80,12 @@ RULE = Rule(
         Example("REINDEX TABLE CONCURRENTLY users;", fails=True),
         Example("ALTER TABLE events DETACH PARTITION events_1 CONCURRENTLY;", fails=True),
         Example("VACUUM users;", fails=True),
+        Example(
+            "DROP INDEX CONCURRENTLY users_email, users_name;",
+            setup="CREATE INDEX users_name ON users (name);",
+            transaction=False,
+            fails=True,
+        ),
     ),
     good=(
         Example("CREATE INDEX CONCURRENTLY users_name ON users (name);", transaction=False),

@@ -16,6 +16,9 @@ def check(operation: ops.AlterTable, context: Context) -> Iterator[Hazard]:
     """Report a table whose rows vanish for everybody but its owner."""
     if operation.action != "enable-rls" or context.is_new(operation.table):
         return
+    table = context.table(operation.table)
+    if table is not None and table.row_security:
+        return
     policies: dict[tuple[str, str], int] | None = context.notes.get(RULE.id)
     if policies is None:
         policies = context.notes[RULE.id] = dict(_policies(context))
@@ -51,6 +54,10 @@ RULE = Rule(
     bad=(Example("ALTER TABLE users ENABLE ROW LEVEL SECURITY;"),),
     good=(
         Example("CREATE POLICY own ON users USING (true); ALTER TABLE users ENABLE ROW LEVEL SECURITY;"),
+        Example(
+            "ALTER TABLE users ENABLE ROW LEVEL SECURITY;",
+            setup="CREATE POLICY own ON users USING (true); ALTER TABLE users ENABLE ROW LEVEL SECURITY;",
+        ),
         Example("CREATE TABLE tags (a int); ALTER TABLE tags ENABLE ROW LEVEL SECURITY;"),
     ),
 )
