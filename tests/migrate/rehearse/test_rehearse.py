@@ -234,7 +234,7 @@ DROP TABLE users; DROP TABLE teams;
     ("arguments", "code", "word"),
     [
         (["missing.sql", "--engine", "postgresql"], 4, "cannot read"),
-        (["2_change.sql"], 2, "engine"),
+        (["lonely.sql"], 2, "engine"),
         (["2_change.sql", "--engine", "sqlite", "--max-wait", "soon"], 2, "500ms"),
         (["2_change.sql", "--engine", "postgresql", "--scratch-url", "mysql://root@127.0.0.1/x"], 2, "mysql"),
         (["2_change.sql", "--engine", "postgresql", "--scratch-url", "postgresql://u:pw@127.0.0.1:1/x"], 4, "connect"),
@@ -250,6 +250,7 @@ def test_wrong_calls_say_what_is_wrong(
     (tmp_path / "1_setup.sql").write_text(LITE)
     (tmp_path / "2_change.sql").write_text("-- migrate:up\nSELECT 1;\n-- migrate:down\n")
     (tmp_path / "empty.sql").write_text("")
+    (tmp_path / "lonely.sql").write_text("SELECT 1;")
     (tmp_path / "broken.sql").write_text("SELECT 'oh")
     (tmp_path / "binary.sql").write_bytes(b"\x00\xff\xfe")
     assert main(["rehearse", *arguments]) == code

