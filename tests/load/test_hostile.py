@@ -19,6 +19,8 @@ from tests.load import harness
 from tests.load.harness import CERTIFICATES, server
 
 RATE, SECONDS, TIMEOUT, GRACE = 60.0, 0.5, 0.4, 0.6
+SLACK = 0.75
+"""What a machine that runs other tests at the same time may add, in seconds."""
 NONE = ErrorKind.NONE
 
 
@@ -48,7 +50,7 @@ def check_books(result: RunResult) -> None:
     samples = result.samples
     assert result.planned == len(samples) > 10
     assert sum(result.errors.values()) == sum(1 for error in samples.error if error)
-    assert result.elapsed_s < SECONDS + GRACE + 0.3
+    assert result.elapsed_s < SECONDS + GRACE + SLACK
     assert set(result.examples) == set(result.errors)
     assert min(samples.response) >= 0
     assert min(samples.first_byte) >= 0
@@ -125,7 +127,7 @@ def test_timed_out_requests_stay_in_the_distribution_at_the_time_they_took() -> 
     ]
     assert timed_out
     assert min(timed_out) >= TIMEOUT * 1e9
-    assert max(timed_out) < (TIMEOUT + 0.2) * 1e9
+    assert max(timed_out) < (TIMEOUT + SLACK) * 1e9
 
 
 def test_silent_closes_are_survived_and_counted() -> None:
@@ -240,7 +242,7 @@ def test_connects_without_answer_time_out() -> None:
     with server("full-backlog") as port:
         plan = harness.plan(port, RATE, SECONDS, timeout_s=TIMEOUT, connect_timeout_s=0.3, grace_s=GRACE)
         result = engine.run(plan, harness.get(port))
-    assert result.elapsed_s < SECONDS + GRACE + 0.3
+    assert result.elapsed_s < SECONDS + GRACE + SLACK
     assert result.planned == len(result.samples) > 10
     assert set(result.errors) - {ErrorKind.NO_CONNECTION} == {ErrorKind.CONNECT_TIMEOUT}, result.examples
 
@@ -283,7 +285,7 @@ def test_unverified_tls_is_possible_when_asked_for() -> None:
 def test_a_handshake_that_never_comes_times_out() -> None:
     result = attack("never", tls=VERIFIED)
     assert ErrorKind.CONNECT_TIMEOUT in result.errors or ErrorKind.TLS in result.errors, result.examples
-    assert result.elapsed_s < SECONDS + GRACE + 0.3
+    assert result.elapsed_s < SECONDS + GRACE + SLACK
 
 
 def test_broken_ca_file_is_said_at_once(tmp_path: object) -> None:
@@ -336,6 +338,6 @@ def test_a_run_ends_in_time_against_a_server_that_never_answers() -> None:
     with server("hostile", "never") as port:
         plan = harness.plan(port, 500, 0.5, connections=5, timeout_s=30, grace_s=0.5)
         result = engine.run(plan, harness.get(port))
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 6
     assert set(result.errors) == {ErrorKind.UNFINISHED, ErrorKind.NO_CONNECTION}
     assert result.errors[ErrorKind.UNFINISHED] == 5
