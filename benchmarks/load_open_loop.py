@@ -16,8 +16,8 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 from benchmarks.load_common import c_target, ours  # noqa: E402
 
 RATES = (1_000, 5_000, 10_000, 20_000, 50_000)
-ROUNDS = 5
-SECONDS = 3.0
+ROUNDS = 3
+SECONDS = 2.0
 
 
 def main() -> int:

@@ -209,8 +209,11 @@ async def half_and_wait(writer: asyncio.StreamWriter) -> bool:
     return await never(writer)
 
 
+TEN_MEGABYTES = OK + b"".join(b"X-%d: %b\r\n" % (number, b"a" * 1000) for number in range(10_000)) + b"\r\n"
+
+
 async def big_head(writer: asyncio.StreamWriter) -> bool:
-    writer.write(OK + b"".join(b"X-%d: %b\r\n" % (number, b"a" * 1000) for number in range(10_000)) + b"\r\n")
+    writer.write(TEN_MEGABYTES)
     await writer.drain()
     return True
 

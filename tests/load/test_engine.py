@@ -165,12 +165,12 @@ def test_failures_in_progress_are_of_the_last_second() -> None:
 
 def test_an_interrupt_ends_the_run_and_keeps_what_was_measured() -> None:
     with server("queue") as port:
-        timer = threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT))
+        timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
         timer.start()
         result = harness.run(port, 200, 30.0)
     assert result.interrupted
-    assert result.elapsed_s < 3
-    assert 80 < result.planned < 400
+    assert result.elapsed_s < 5
+    assert 20 < result.planned < 600
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

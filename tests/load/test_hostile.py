@@ -19,11 +19,20 @@ from tests.load import harness
 from tests.load.harness import CERTIFICATES, server
 
 RATE, SECONDS, TIMEOUT, GRACE = 60.0, 0.5, 0.4, 0.6
+SLACK = 0.75
+"""What a machine that runs other tests at the same time may add, in seconds."""
+PATIENT = 5.0
+"""A timeout for servers that do answer; the run ends earlier, when all have."""
 NONE = ErrorKind.NONE
 
 
 def attack(
-    behaviour: str, *, certificate: str | None = None, tls: TLSOptions | None = None, head: bool = False
+    behaviour: str,
+    *,
+    certificate: str | None = None,
+    tls: TLSOptions | None = None,
+    head: bool = False,
+    timeout: float = TIMEOUT,
 ) -> RunResult:
     arguments = ["hostile", behaviour]
     if certificate:
@@ -35,9 +44,9 @@ def attack(
             SECONDS,
             tls=tls,
             connections=20,
-            timeout_s=TIMEOUT,
-            connect_timeout_s=TIMEOUT,
-            grace_s=GRACE,
+            timeout_s=timeout,
+            connect_timeout_s=timeout,
+            grace_s=timeout + GRACE - TIMEOUT,
             max_body_bytes=1_000_000,
         )
         return engine.run(plan, harness.get(port, tls, head=head))
@@ -48,7 +57,7 @@ def check_books(result: RunResult) -> None:
     samples = result.samples
     assert result.planned == len(samples) > 10
     assert sum(result.errors.values()) == sum(1 for error in samples.error if error)
-    assert result.elapsed_s < SECONDS + GRACE + 0.3
+    assert result.elapsed_s < SECONDS + result.plan.grace_s + SLACK
     assert set(result.examples) == set(result.errors)
     assert min(samples.response) >= 0
     assert min(samples.first_byte) >= 0
@@ -98,7 +107,7 @@ CLASSES = {
 @pytest.mark.parametrize("behaviour", CLASSES)
 def test_each_misbehaviour_has_its_class(behaviour: str) -> None:
     kind, status = CLASSES[behaviour]
-    result = attack(behaviour)
+    result = attack(behaviour, timeout=TIMEOUT if kind is ErrorKind.READ_TIMEOUT else PATIENT)
     check_books(result)
     kinds = {kind for kind in result.errors if kind}
     if kind is NONE:
@@ -125,11 +134,11 @@ def test_timed_out_requests_stay_in_the_distribution_at_the_time_they_took() -> 
     ]
     assert timed_out
     assert min(timed_out) >= TIMEOUT * 1e9
-    assert max(timed_out) < (TIMEOUT + 0.2) * 1e9
+    assert max(timed_out) < (TIMEOUT + SLACK) * 1e9
 
 
 def test_silent_closes_are_survived_and_counted() -> None:
-    result = attack("silent-close")
+    result = attack("silent-close", timeout=PATIENT)
     assert not result.errors
     assert result.generator.server_closes + result.generator.keep_alive_races > 3
 
@@ -166,7 +175,7 @@ def test_a_request_that_is_not_idempotent_is_never_sent_twice() -> None:
 
 
 def test_head_has_no_body() -> None:
-    result = attack("head", head=True)
+    result = attack("head", head=True, timeout=PATIENT)
     check_books(result)
     assert not result.errors
 
@@ -240,7 +249,7 @@ def test_connects_without_answer_time_out() -> None:
     with server("full-backlog") as port:
         plan = harness.plan(port, RATE, SECONDS, timeout_s=TIMEOUT, connect_timeout_s=0.3, grace_s=GRACE)
         result = engine.run(plan, harness.get(port))
-    assert result.elapsed_s < SECONDS + GRACE + 0.3
+    assert result.elapsed_s < SECONDS + GRACE + SLACK
     assert result.planned == len(result.samples) > 10
     assert set(result.errors) - {ErrorKind.NO_CONNECTION} == {ErrorKind.CONNECT_TIMEOUT}, result.examples
 
@@ -250,7 +259,7 @@ VERIFIED = TLSOptions(ca_file=str(CERTIFICATES / "authority.pem"))
 
 @pytest.mark.parametrize("behaviour", ["fine", "chunked", "pieces", "until-close", "mixed-close", "close-header"])
 def test_tls_works_like_plain_connections(behaviour: str) -> None:
-    result = attack(behaviour, certificate="server.pem", tls=VERIFIED)
+    result = attack(behaviour, certificate="server.pem", tls=VERIFIED, timeout=PATIENT)
     check_books(result)
     assert not result.errors, result.examples
     assert len(result.samples.handshakes) > 0
@@ -268,7 +277,7 @@ def test_tls_works_like_plain_connections(behaviour: str) -> None:
 def test_bad_certificates_and_plain_servers_are_tls_errors(
     certificate: str | None, options: TLSOptions, said: str
 ) -> None:
-    result = attack("fine" if certificate else "greeting", certificate=certificate, tls=options)
+    result = attack("fine" if certificate else "greeting", certificate=certificate, tls=options, timeout=PATIENT)
     check_books(result)
     assert set(result.errors) == {ErrorKind.TLS}, result.examples
     assert said in result.examples[ErrorKind.TLS].message
@@ -277,13 +286,13 @@ def test_bad_certificates_and_plain_servers_are_tls_errors(
 
 
 def test_unverified_tls_is_possible_when_asked_for() -> None:
-    assert not attack("fine", certificate="expired.pem", tls=TLSOptions(verify=False)).errors
+    assert not attack("fine", certificate="expired.pem", tls=TLSOptions(verify=False), timeout=PATIENT).errors
 
 
 def test_a_handshake_that_never_comes_times_out() -> None:
     result = attack("never", tls=VERIFIED)
     assert ErrorKind.CONNECT_TIMEOUT in result.errors or ErrorKind.TLS in result.errors, result.examples
-    assert result.elapsed_s < SECONDS + GRACE + 0.3
+    assert result.elapsed_s < SECONDS + GRACE + SLACK
 
 
 def test_broken_ca_file_is_said_at_once(tmp_path: object) -> None:
@@ -336,6 +345,6 @@ def test_a_run_ends_in_time_against_a_server_that_never_answers() -> None:
     with server("hostile", "never") as port:
         plan = harness.plan(port, 500, 0.5, connections=5, timeout_s=30, grace_s=0.5)
         result = engine.run(plan, harness.get(port))
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 6
     assert set(result.errors) == {ErrorKind.UNFINISHED, ErrorKind.NO_CONNECTION}
     assert result.errors[ErrorKind.UNFINISHED] == 5

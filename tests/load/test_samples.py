@@ -82,3 +82,15 @@ def test_folding_is_exact_on_real_latencies() -> None:
     exact, folded = Distribution(values), Distribution((), Histogram.of(values))
     for share in (0.01, 0.5, 0.9, 0.99, 0.999, 0.9999):
         assert folded.at(share) == pytest.approx(exact.at(share), rel=0.0005)
+
+
+def test_very_many_values_are_folded_for_quantiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = random.Random(3)
+    values = [int(draw.lognormvariate(14, 1.5)) for _ in range(5_000)]
+    exact = Distribution(values)
+    monkeypatch.setattr("senior_backend.load.samples.SORTED_VALUES", 1_000)
+    folded = Distribution(values)
+    assert (exact.exact, folded.exact) == (True, False)
+    assert folded.mean == exact.mean
+    for share in (0.0, 0.5, 0.99, 1.0):
+        assert folded.at(share) == pytest.approx(exact.at(share), rel=0.0005)

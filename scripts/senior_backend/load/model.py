@@ -175,7 +175,8 @@ class Prepared:
     """A request ready to send.
 
     `payload` is the whole message, head and body. `request` indexes `Workload.names`. `check` gets the complete
-    response and returns what is wrong with it, or None; without a check bodies are counted and not kept.
+    response and returns what is wrong with it, or None; without a check bodies are counted and not kept. It may look at
+    nothing but the response: an answer with the same bytes as the last one is not checked again.
     `expected` holds the statuses that count as success; None means 200 to 399. `idempotent` allows one retry on a
     fresh connection when a reused one turns out to be closed (RFC 9110 section 9.2.2).
     """

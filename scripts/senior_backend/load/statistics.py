@@ -150,7 +150,6 @@ class Summary:
 def summarize(result: RunResult) -> Summary:
     """Return the figures of a run."""
     samples = result.samples
-    distributions = {column: samples.distribution(column) for column in COLUMNS}
     measured = max(result.measured_s, 1e-9)
     timeline = _timeline(result)
     return Summary(
@@ -160,13 +159,13 @@ def summarize(result: RunResult) -> Summary:
         asked_rate=len(samples) / measured,
         achieved_rate=answered_before(result, min(result.elapsed_s, result.plan.duration_s)) / measured,
         measured_s=measured,
-        columns={column: Latency.of(distribution) for column, distribution in distributions.items()},
+        columns={column: Latency.of(samples.distribution(column)) for column in COLUMNS},
         connect=Latency.of(Distribution(samples.connects)),
         handshake=Latency.of(Distribution(samples.handshakes)),
         requests=_by_request(result),
         timeline=timeline,
         heat=heat_map(samples),
-        curve=curve(distributions["response"]),
+        curve=curve(samples.distribution()),
         errors=tuple(
             ErrorSummary(kind, count, result.examples.get(kind))
             for kind, count in sorted(result.errors.items(), key=lambda item: -item[1])
