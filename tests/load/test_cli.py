@@ -72,9 +72,9 @@ def test_the_seed_command_measures(demo: Demo) -> None:
 
 @pytest.mark.timing
 def test_the_seed_command_holds(demo: Demo) -> None:
-    """On a machine that is not overrun, one of three calls measures without a disturbance."""
+    """Unless the machine is overrun all the time, one of five calls measures without a disturbance."""
     codes = []
-    for _ in range(3):
+    for _ in range(5):
         outcome = call("--endpoint", "/api/users", *QUICK, "--json", environment={"BASE_URL": demo.url})
         codes.append(outcome.code)
         if outcome.code == 0:
