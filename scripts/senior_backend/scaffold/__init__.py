@@ -1,0 +1,1 @@
+"""The API scaffolder: spec <- sources; spec -> plan -> render -> merge -> verify -> report."""

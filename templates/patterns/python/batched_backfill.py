@@ -1,0 +1,88 @@
+"""Batched backfill on PostgreSQL: by key, in short transactions, resumable.
+
+Guarantees: every row that exists when it starts and still needs the change gets it once, whatever else is written
+    meanwhile; each transaction touches at most `batch` rows, in key order (so that two backfills cannot deadlock);
+    a run that died goes on behind its last committed batch.
+Needs: psycopg >= 3.1, PostgreSQL >= 11, the table of `SCHEMA`, an ordered unique key with an index, and a trigger or
+    code that already writes the new form, or rows behind the cursor go stale.
+Fails: a lock that is not had within `lock_timeout` milliseconds ends the batch, not the run: it waits and repeats,
+    `patience` times in a row at most, then raises psycopg.errors.LockNotAvailable.
+Prove: pytest test_batched_backfill.py   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any
+
+from psycopg import errors, sql
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from psycopg import AsyncConnection
+
+SCHEMA = "CREATE TABLE backfill (name text PRIMARY KEY, last_key bigint, rows_done bigint NOT NULL DEFAULT 0);"
+
+
+async def backfill(
+    connection: AsyncConnection[Any],
+    name: str,
+    *,
+    table: str,
+    key: str,
+    assignments: sql.Composable,
+    condition: sql.Composable,
+    batch: int = 1000,
+    pause: Callable[[int], Awaitable[None]] | None = None,
+    lock_timeout: int = 500,
+    patience: int = 20,
+) -> int:
+    """Set `assignments` on the rows of `table` where `condition` holds and return how many were changed in all.
+
+    `name` identifies the run for resuming. `pause(rows)` is awaited after each batch: sleep there, or wait for the
+    replicas. `connection` is in autocommit mode.
+    """
+    await connection.execute("INSERT INTO backfill (name) VALUES (%s) ON CONFLICT DO NOTHING", [name])
+    query = sql.SQL(
+        """
+        WITH batch AS (
+            SELECT {key} FROM {table}
+            WHERE (%(last)s::bigint IS NULL OR {key} > %(last)s) ORDER BY {key} LIMIT %(batch)s
+        ), locked AS (
+            SELECT {key} FROM {table} WHERE {key} IN (SELECT {key} FROM batch) AND {condition} ORDER BY {key} FOR UPDATE
+        ), changed AS (
+            UPDATE {table} SET {assignments} WHERE {key} IN (SELECT {key} FROM locked) RETURNING 1
+        )
+        SELECT (SELECT max({key}) FROM batch), (SELECT count(*) FROM changed)
+        """
+    ).format(key=sql.Identifier(key), table=sql.Identifier(table), assignments=assignments, condition=condition)
+    failures = 0
+    while True:
+        try:
+            async with connection.transaction():
+                await connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{lock_timeout}ms"])
+                state = await connection.execute(
+                    "SELECT last_key, rows_done FROM backfill WHERE name = %s FOR UPDATE", [name]
+                )
+                row = await state.fetchone()
+                assert row is not None
+                last, done = row
+                found = await (await connection.execute(query, {"last": last, "batch": batch})).fetchone()
+                assert found is not None
+                if found[0] is None:
+                    return int(done)
+                await connection.execute(
+                    "UPDATE backfill SET last_key = %s, rows_done = rows_done + %s WHERE name = %s",
+                    [found[0], found[1], name],
+                )
+        except (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure):
+            failures += 1
+            if failures >= patience:
+                raise
+            await asyncio.sleep(random.uniform(0.05, 0.2) * min(failures, 10))  # noqa: S311 - jitter
+            continue
+        failures = 0
+        if pause is not None:
+            await pause(int(found[1]))

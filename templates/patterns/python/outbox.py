@@ -1,0 +1,96 @@
+"""Transactional outbox on PostgreSQL, with its relay.
+
+Guarantees: an event is published if and only if the transaction that wrote it commits; at least once; for one key
+    in the order in which its transactions committed their rows, also with many relays and across their crashes.
+Needs: psycopg >= 3.1, PostgreSQL >= 11, the table of `SCHEMA`. Transactions on one key must be serialised by the
+    row that the key names (update or lock the aggregate before `enqueue`), as they are when that row has a version.
+Fails: while publishing fails, a key's later events wait and other keys go on; nothing is dropped. Consumers see
+    repeats after a crash (same `id`), so they must be idempotent: see inbox.py.
+Prove: pytest test_outbox.py   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
+
+Rows are found by being there, never by `id > last seen`: ids are given before commit, so a smaller one can appear
+later and would be skipped for ever.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from psycopg import AsyncConnection
+
+SCHEMA = """
+CREATE TABLE outbox (
+    position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id uuid NOT NULL,
+    key text NOT NULL,
+    type text NOT NULL,
+    payload jsonb NOT NULL,
+    headers jsonb NOT NULL DEFAULT '{}',
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX outbox_key_position ON outbox (key, position);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`id` is the consumers' handle for repeats; `key` names the aggregate and so the unit of order."""
+
+    id: uuid.UUID
+    key: str
+    type: str
+    payload: Any
+    headers: Mapping[str, str]
+
+
+async def enqueue(
+    connection: AsyncConnection[Any],
+    *,
+    key: str,
+    type: str,  # noqa: A002 - the field's name in CloudEvents
+    payload: object,
+    headers: Mapping[str, str] | None = None,
+) -> uuid.UUID:
+    """Write an event in the caller's open transaction and return its id; put `traceparent` into `headers`."""
+    event_id = uuid.uuid4()
+    await connection.execute(
+        "INSERT INTO outbox (id, key, type, payload, headers) VALUES (%s, %s, %s, %s, %s)",
+        [event_id, key, type, json.dumps(payload), json.dumps(dict(headers or {}))],
+    )
+    return event_id
+
+
+async def relay_once(
+    connection: AsyncConnection[Any], publish: Callable[[Event], Awaitable[None]], *, batch: int = 100
+) -> int:
+    """Publish up to `batch` waiting events and return how many went out; call it again at once while that is `batch`.
+
+    `connection` must be in autocommit mode. `publish` returns when the broker has confirmed. The oldest event of a
+    key is locked with SKIP LOCKED, so that two relays never work on one key at a time.
+
+    Raises:
+        Exception: what `publish` raised; the events before it are gone, it and the rest of its key stay.
+    """
+    sent = 0
+    while sent < batch:
+        async with connection.transaction():
+            found = await connection.execute(
+                """
+                SELECT position, id, key, type, payload, headers FROM outbox AS o
+                WHERE NOT EXISTS (SELECT FROM outbox AS e WHERE e.key = o.key AND e.position < o.position)
+                ORDER BY position LIMIT 1 FOR UPDATE SKIP LOCKED
+                """
+            )
+            row = await found.fetchone()
+            if row is None:
+                break
+            await publish(Event(row[1], row[2], row[3], row[4], row[5]))
+            await connection.execute("DELETE FROM outbox WHERE position = %s", [row[0]])
+        sent += 1
+    return sent

@@ -1,0 +1,105 @@
+"""Proof of batched_backfill.py on a real PostgreSQL: writers beside it, a run that is killed, a row that is locked."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from batched_backfill import SCHEMA, backfill
+from pg_proof import schema
+
+DDL = (
+    SCHEMA
+    + """
+CREATE TABLE users (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, email text NOT NULL, email_lower text);
+INSERT INTO users (email) SELECT 'User' || n || '@Example.org' FROM generate_series(1, 5000) n;
+CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN NEW.email_lower := lower(NEW.email); RETURN NEW; END $$;
+CREATE TRIGGER keep BEFORE INSERT OR UPDATE OF email ON users FOR EACH ROW EXECUTE FUNCTION keep();
+"""
+)
+
+
+async def run(connection: psycopg.AsyncConnection[Any], **options: Any) -> int:
+    return await backfill(
+        connection,
+        "email_lower",
+        table="users",
+        key="id",
+        assignments=sql.SQL("email_lower = lower(email)"),
+        condition=sql.SQL("email_lower IS DISTINCT FROM lower(email)"),
+        **{"batch": 300, **options},
+    )
+
+
+async def wrong(connection: psycopg.AsyncConnection[Any]) -> int:
+    query = "SELECT count(*) FROM users WHERE email_lower IS DISTINCT FROM lower(email)"
+    row = await (await connection.execute(query)).fetchone()
+    return row[0] if row else -1
+
+
+def test_all_rows_are_right_with_writers_beside_it() -> None:
+    async def body() -> None:
+        async with schema(DDL) as connect:
+            connection, stop = await connect(), asyncio.Event()
+
+            async def write(seed: int) -> int:
+                chance, writer, slowest = random.Random(seed), await connect(), 0.0
+                while not stop.is_set():
+                    started = asyncio.get_running_loop().time()
+                    await writer.execute(
+                        "UPDATE users SET email = email || 'X' WHERE id = %s", [chance.randint(1, 5000)]
+                    )
+                    await writer.execute("INSERT INTO users (email) VALUES ('New@Example.org')")
+                    await writer.execute("DELETE FROM users WHERE id = %s", [chance.randint(1, 5000)])
+                    slowest = max(slowest, asyncio.get_running_loop().time() - started)
+                return round(slowest * 1000)
+
+            writers = [asyncio.create_task(write(seed)) for seed in range(3)]
+            await run(connection)
+            stop.set()
+            await asyncio.gather(*writers)
+            assert await wrong(connection) == 0
+
+    asyncio.run(body())
+
+
+def test_a_killed_run_goes_on_behind_its_last_batch() -> None:
+    async def body() -> None:
+        async with schema(DDL) as connect:
+            dying, other = await connect(), await connect()
+            batches = 0
+
+            async def kill(_: int) -> None:
+                nonlocal batches
+                batches += 1
+                if batches == 5:
+                    await other.execute("SELECT pg_terminate_backend(%s)", [dying.info.backend_pid])
+
+            with pytest.raises(psycopg.OperationalError):
+                await run(dying, pause=kill)
+            row = await (await other.execute("SELECT last_key, rows_done FROM backfill")).fetchone()
+            assert row == (1500, 1500)
+            assert await run(other) == 5000
+            assert await wrong(other) == 0
+
+    asyncio.run(body())
+
+
+def test_a_locked_row_is_waited_for_in_short_tries_and_patience_ends() -> None:
+    async def body() -> None:
+        async with schema(DDL) as connect:
+            connection, holder = await connect(), await connect()
+            async with holder.transaction():
+                await holder.execute("SELECT FROM users WHERE id = 700 FOR UPDATE")
+                with pytest.raises(psycopg.errors.LockNotAvailable):
+                    await run(connection, lock_timeout=20, patience=3)
+            assert await run(connection) == 5000
+            assert await wrong(connection) == 0
+
+    asyncio.run(body())

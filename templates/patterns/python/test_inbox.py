@@ -1,0 +1,94 @@
+"""Proof of inbox.py on a real PostgreSQL: 100 repeats at once, a crash in the effect, a poisonous event."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import psycopg
+import pytest
+
+from inbox import SCHEMA, Result, Retry, consume
+from pg_proof import schema
+
+DDL = SCHEMA + "CREATE TABLE stock (id int PRIMARY KEY, n int NOT NULL); INSERT INTO stock VALUES (1, 100);"
+
+
+async def reserve(connection: psycopg.AsyncConnection[Any]) -> None:
+    await connection.execute("UPDATE stock SET n = n - 1 WHERE id = 1")
+
+
+async def poison(connection: psycopg.AsyncConnection[Any]) -> None:
+    await reserve(connection)
+    raise ValueError("cannot parse")
+
+
+async def stock(connection: psycopg.AsyncConnection[Any]) -> int:
+    row = await (await connection.execute("SELECT n FROM stock")).fetchone()
+    return row[0] if row else -1
+
+
+def test_100_concurrent_deliveries_have_one_effect() -> None:
+    async def run() -> None:
+        async with schema(DDL) as connect:
+            connections = [await connect() for _ in range(20)]
+
+            async def deliver(connection: psycopg.AsyncConnection[Any]) -> list[Result]:
+                return [
+                    await consume(connection, consumer="c", event_id="e1", body=b"", effect=reserve) for _ in range(5)
+                ]
+
+            results = [result for some in await asyncio.gather(*map(deliver, connections)) for result in some]
+            assert results.count(Result.DONE) == 1
+            assert results.count(Result.DUPLICATE) == 99
+            assert await stock(connections[0]) == 99
+
+    asyncio.run(run())
+
+
+def test_a_crash_in_the_effect_is_retried_and_counted_once() -> None:
+    async def run() -> None:
+        async with schema(DDL) as connect:
+            dying, other = await connect(), await connect()
+
+            async def die(connection: psycopg.AsyncConnection[Any]) -> None:
+                await reserve(connection)
+                await other.execute("SELECT pg_terminate_backend(%s)", [connection.info.backend_pid])
+                await reserve(connection)
+
+            with pytest.raises(Retry):
+                await consume(dying, consumer="c", event_id="e", body=b"", effect=die)
+            assert await consume(other, consumer="c", event_id="e", body=b"", effect=reserve) is Result.DONE
+            assert await stock(other) == 99
+
+    asyncio.run(run())
+
+
+def test_a_poisonous_event_is_set_aside_after_its_attempts_and_has_no_effect() -> None:
+    async def run() -> None:
+        async with schema(DDL) as connect:
+            connection = await connect()
+            for _ in range(2):
+                with pytest.raises(Retry):
+                    await consume(connection, consumer="c", event_id="p", body=b"x", effect=poison, attempts=3)
+            last = await consume(connection, consumer="c", event_id="p", body=b"x", effect=poison, attempts=3)
+            assert last is Result.DEAD
+            row = await (await connection.execute("SELECT body, error FROM inbox_dead")).fetchone()
+            assert row
+            assert (bytes(row[0]), row[1]) == (b"x", "ValueError: cannot parse")
+            again = await consume(connection, consumer="c", event_id="p", body=b"x", effect=poison)
+            assert again is Result.DUPLICATE
+            assert await stock(connection) == 100
+
+    asyncio.run(run())
+
+
+def test_consumers_do_not_share_their_notes() -> None:
+    async def run() -> None:
+        async with schema(DDL) as connect:
+            connection = await connect()
+            for consumer in ("billing", "mail"):
+                done = await consume(connection, consumer=consumer, event_id="e", body=b"", effect=reserve)
+                assert done is Result.DONE
+
+    asyncio.run(run())

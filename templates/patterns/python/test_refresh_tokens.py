@@ -1,0 +1,100 @@
+"""Proof of refresh_tokens.py on a real PostgreSQL: 100 uses at once, theft, expiry, logout."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import psycopg
+import pytest
+
+from pg_proof import schema
+from refresh_tokens import SCHEMA, Invalid, Issued, Reused, Superseded, issue, revoke, revoke_all, rotate
+
+
+def test_of_100_concurrent_uses_one_gets_the_successor() -> None:
+    async def run() -> None:
+        async with schema(SCHEMA) as connect:
+            connections = [await connect() for _ in range(20)]
+            first = await issue(connections[0], "alice")
+
+            async def use(connection: psycopg.AsyncConnection[Any]) -> list[object]:
+                results: list[object] = []
+                for _ in range(5):
+                    try:
+                        results.append(await rotate(connection, first.token))
+                    except Superseded as error:
+                        results.append(error)
+                return results
+
+            results = [result for some in await asyncio.gather(*map(use, connections)) for result in some]
+            winners = [result for result in results if isinstance(result, Issued)]
+            assert len(winners) == 1
+            assert len(results) == 100
+            assert (await rotate(connections[0], winners[0].token)).subject == "alice"
+
+    asyncio.run(run())
+
+
+def test_reuse_after_the_grace_revokes_thief_and_victim_but_not_other_logins() -> None:
+    async def run() -> None:
+        async with schema(SCHEMA) as connect:
+            connection = await connect()
+            stolen, other_device = await issue(connection, "alice"), await issue(connection, "alice")
+            victim = await rotate(connection, stolen.token)
+            with pytest.raises(Reused):
+                await rotate(connection, stolen.token, grace=0)
+            with pytest.raises(Invalid):
+                await rotate(connection, victim.token)
+            assert await rotate(connection, other_device.token)
+
+    asyncio.run(run())
+
+
+def test_idle_and_absolute_expiry() -> None:
+    async def run() -> None:
+        async with schema(SCHEMA) as connect:
+            connection = await connect()
+            idle = await issue(connection, "a", idle=0.05)
+            short = await issue(connection, "a", absolute=0.3)
+            await asyncio.sleep(0.1)
+            with pytest.raises(Invalid):
+                await rotate(connection, idle.token)
+            successor = await rotate(connection, short.token)
+            await asyncio.sleep(0.3)
+            with pytest.raises(Invalid):  # rotating does not lengthen the family's life
+                await rotate(connection, successor.token)
+
+    asyncio.run(run())
+
+
+def test_logout_ends_the_family_and_revoke_all_every_one() -> None:
+    async def run() -> None:
+        async with schema(SCHEMA) as connect:
+            connection = await connect()
+            first = await issue(connection, "alice")
+            second = await rotate(connection, first.token)
+            third = await issue(connection, "alice")
+            await revoke(connection, second.token)
+            await revoke(connection, "unknown")
+            for token in (first.token, second.token, "unknown", ""):
+                with pytest.raises(Invalid):
+                    await rotate(connection, token)
+            await revoke_all(connection, "alice")
+            with pytest.raises(Invalid):
+                await rotate(connection, third.token)
+
+    asyncio.run(run())
+
+
+def test_tokens_are_not_stored() -> None:
+    async def run() -> None:
+        async with schema(SCHEMA) as connect:
+            connection = await connect()
+            issued = await issue(connection, "alice")
+            row = await (await connection.execute("SELECT refresh_token::text FROM refresh_token")).fetchone()
+            assert row
+            assert issued.token not in row[0]
+            assert issued.token.encode().hex() not in row[0]
+
+    asyncio.run(run())

@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Pool } from "pg";
+import { enqueue, relayOnce, SCHEMA, type OutboxEvent } from "./outbox.js";
+import { sleep, withSchema } from "./proof.js";
+import { transaction } from "./transaction.js";
+
+const DDL = `${SCHEMA} CREATE TABLE account (id text PRIMARY KEY, version int NOT NULL DEFAULT 0);`;
+const KEYS = ["k0", "k1", "k2", "k3", "k4"];
+
+const change = (pool: Pool, key: string): Promise<string> =>
+  transaction(pool, async (client) => {
+    const { rows } = await client.query<{ version: number }>(
+      "UPDATE account SET version = version + 1 WHERE id = $1 RETURNING version",
+      [key],
+    );
+    return enqueue(client, { key, type: "account.changed", payload: { version: rows[0]!.version } });
+  });
+
+test("a rolled back change is never published", () =>
+  withSchema(DDL, async (pool) => {
+    const failing = transaction(pool, async (client) => {
+      await enqueue(client, { key: "a", type: "t", payload: 1 });
+      throw new Error("boom");
+    });
+    await assert.rejects(failing, /boom/);
+    assert.equal(await relayOnce(pool, () => assert.fail()), 0);
+  }));
+
+test("order per key holds with writers, four relays and relays that die", () =>
+  withSchema(DDL, async (pool) => {
+    for (const key of KEYS) await pool.query("INSERT INTO account (id) VALUES ($1)", [key]);
+    const seen = new Map<string, number[]>(KEYS.map((key) => [key, []]));
+    let writing = true;
+    let number = 0;
+    const write = async (): Promise<void> => {
+      for (let n = 0; n < 40; n++) await change(pool, KEYS[Math.floor(Math.random() * 5)]!);
+    };
+    const publish = async (event: OutboxEvent): Promise<void> => {
+      seen.get(event.key)!.push((event.payload as { version: number }).version);
+      if (++number % 10 === 0) throw new Error("the relay dies after the broker took it");
+    };
+    const relay = async (): Promise<void> => {
+      for (;;) {
+        const sent = await relayOnce(pool, publish, 10).catch(() => -1);
+        if (sent === 0 && !writing) return;
+        if (sent === 0) await sleep(1);
+      }
+    };
+    const relays = Promise.all([relay(), relay(), relay(), relay()]);
+    await Promise.all([write(), write(), write(), write()]);
+    writing = false;
+    await relays;
+    await relayOnce(pool, publish);
+    let total = 0;
+    for (const versions of seen.values()) {
+      const first = [...new Set(versions)];
+      assert.deepEqual(first, first.map((_, index) => index + 1));
+      total += first.length;
+    }
+    assert.equal(total, 160);
+  }));

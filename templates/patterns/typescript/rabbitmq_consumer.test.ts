@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { connect, type ConfirmChannel, type ConsumeMessage } from "amqplib";
+import { sleep, unique } from "./proof.js";
+import { consume, declare, publish, Unroutable } from "./rabbitmq_consumer.js";
+
+const URL = process.env["RABBITMQ_URL"] ?? "amqp://guest:guest@127.0.0.1:5672/";
+
+async function withQueue(body: (channel: ConfirmChannel, queue: string) => Promise<void>, attempts = 3): Promise<void> {
+  const connection = await connect(URL);
+  const channel = await connection.createConfirmChannel();
+  const queue = `proof.${unique()}`;
+  await declare(channel, queue, { attempts });
+  try {
+    await body(channel, queue);
+  } finally {
+    await channel.deleteQueue(queue);
+    await channel.deleteQueue(`${queue}.dead`);
+    await connection.close();
+  }
+}
+
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  for (const end = Date.now() + 20_000; !(await condition()); await sleep(20)) assert.ok(Date.now() < end, "it took too long");
+}
+
+test("every message is handled in spite of failures", () =>
+  withQueue(async (channel, queue) => {
+    const done = new Map<string, number>();
+    for (let n = 0; n < 100; n++) await publish(channel, queue, Buffer.from("{}"), String(n));
+    const abort = new AbortController();
+    const consuming = consume(channel, queue, async ({ properties }) => {
+      if (Math.random() < 0.1) throw new Error("down");
+      const id = String(properties.messageId);
+      done.set(id, (done.get(id) ?? 0) + 1);
+    }, abort.signal);
+    await until(() => done.size === 100);
+    abort.abort();
+    await consuming;
+    assert.deepEqual(new Set(done.values()), new Set([1]));
+  }, 30));
+
+test("poison goes to the dead queue after its attempts", () =>
+  withQueue(async (channel, queue) => {
+    const tries = new Map<string, number>();
+    await publish(channel, queue, Buffer.from("poison"), "p");
+    await publish(channel, queue, Buffer.from("good"), "g");
+    const abort = new AbortController();
+    const consuming = consume(channel, queue, async (message: ConsumeMessage) => {
+      const id = String(message.properties.messageId);
+      tries.set(id, (tries.get(id) ?? 0) + 1);
+      if (id === "p") throw new TypeError("cannot parse");
+    }, abort.signal);
+    let letter: { content: Buffer } | false = false;
+    await until(async () => {
+      letter = await channel.get(`${queue}.dead`, { noAck: true });
+      return letter !== false;
+    });
+    abort.abort();
+    await consuming;
+    assert.equal((letter as unknown as { content: Buffer }).content.toString(), "poison");
+    assert.deepEqual([tries.get("p"), tries.get("g")], [3, 1]);
+  }));
+
+test("a consumer that dies loses nothing, and a message that no queue takes is an error", () =>
+  withQueue(async (channel, queue) => {
+    await publish(channel, queue, Buffer.from("x"), "1");
+    const dying = await connect(URL);
+    assert.ok(await (await dying.createChannel()).get(queue));
+    await dying.close();
+    const got: string[] = [];
+    const abort = new AbortController();
+    const consuming = consume(channel, queue, async ({ properties }) => void got.push(String(properties.messageId)), abort.signal);
+    await until(() => got.length === 1);
+    abort.abort();
+    await consuming;
+    await assert.rejects(publish(channel, `${queue}.missing`, Buffer.from("x"), "2"), Unroutable);
+  }));
