@@ -119,6 +119,33 @@ def test_names_are_judged_by_the_address_that_they_lead_to() -> None:
     assert allowed.reason != "address_blocked"
 
 
+def test_the_next_address_is_tried_when_one_refuses_or_is_silent() -> None:
+    def several(host: str) -> list[tuple[Any, ...]]:
+        return [(2, 1, 6, "", ("127.0.0.2", 0)), (2, 1, 6, "", ("127.0.0.1", 0))]
+
+    def only_the_first(host: str) -> list[tuple[Any, ...]]:
+        return several(host)[:1]
+
+    with servers.serving(servers.http(200)) as port:
+        url = f"http://two.example:{port}/"
+        result = one({"url": url}, getaddrinfo=several)
+        assert (result.state, result.address) == ("up", "127.0.0.1")
+        assert one({"url": url}, getaddrinfo=only_the_first).reason == "refused"
+
+
+def test_a_unix_socket(tmp_path: Any) -> None:
+    import socket
+    import threading
+
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        threading.Thread(target=lambda: listener.accept()[0].sendall(b"hello\n"), daemon=True).start()
+        assert one({"type": "tcp", "socket": path, "receive": "hello"}).state == "up"
+    assert one({"type": "tcp", "socket": path + "-absent"}).reason == "refused"
+
+
 def test_dns_asks_the_server_that_is_named() -> None:
     import socket
     import threading

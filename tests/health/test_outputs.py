@@ -102,6 +102,21 @@ def test_github(verdict: Any) -> None:
     assert all(line.startswith(("::error ", "::warning ")) for line in text.splitlines()[:-1])
 
 
+def test_the_data_keeps_its_schema(verdict: Any) -> None:
+    from senior_backend.health.outputs import _data
+
+    schema = json.loads((Path(_data.__file__).parent / "data.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    data = json.loads(json.dumps(_data.of_verdict(verdict)))
+    jsonschema.validate(data, schema)
+    assert data["services_omitted"] == 0
+    few = _data.of_verdict(verdict, 2)
+    assert [item["name"] for item in few["services"]] == ["db", "web"]
+    assert few["services_omitted"] == 3
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**data, "counts": {}}, schema)
+
+
 class Page(HTMLParser):
     """Collects the tags, attributes and texts of a page."""
 
@@ -206,6 +221,7 @@ def test_no_output_shows_a_planted_secret(tmp_path: Path) -> None:
     assert "***" in texts["--json"]
     shown = json.loads(texts["--json"])
     jsonschema.validate(shown, ENVELOPE)
+    jsonschema.validate(shown["data"], json.loads((Path(outputs.__file__).parent / "data.schema.json").read_text()))
     states = {item["name"]: item["reason"] for item in shown["data"]["services"]}
     assert (states["echo"], states["moved"]) == ("http_status", "redirect_blocked")
 

@@ -106,14 +106,15 @@ def own_postgresql() -> Iterator[tuple[Path, int]]:
 def test_postgresql_scram_and_too_many_connections(own_postgresql: tuple[Path, int]) -> None:
     import psycopg
 
-    _, port = own_postgresql
+    folder, port = own_postgresql
     base = {"type": "postgresql", "host": "127.0.0.1", "port": port}
     results = check(
+        {"name": "socket", "url": f"postgresql:///postgres?host={folder}&user=app&password=s3cret", "port": port},
         {"name": "right", **base, "user": "app", "password": "s3cret", "database": "postgres"},
         {"name": "wrong", **base, "user": "app", "password": "no", "database": "postgres"},
         {"name": "none", **base},
     )
-    assert results["right"].state == "up"
+    assert results["right"].state == results["socket"].state == "up", results["socket"]
     assert results["wrong"].reason == "auth_failed"
     assert "wants a password" in results["none"].detail
     with contextlib.ExitStack() as held:

@@ -17,6 +17,8 @@ from senior_backend.health.probes import all_probes
 CONCURRENCY = 64
 """Moderate on purpose: more checks in flight finish no sooner, and the times they measure are those of a queue."""
 QUIET_LOOKS = 3
+QUICK = 200.0
+"""Milliseconds within which a refusal has to come to be worth a third look."""
 WAITING = 32
 """Slots of a second look at timeouts: they wait, and do not disturb each other's times."""
 
@@ -74,7 +76,7 @@ class Checker:
             for turn in range(QUIET_LOOKS):
                 if not doubtful or (until is not None and self._clock() >= until):
                     break
-                doubtful = self._second_look(doubtful, final, until, last=turn == QUIET_LOOKS - 1)
+                doubtful = self._second_look(doubtful, final, until, turn)
         except KeyboardInterrupt:
             interrupted = True
             for service in services:
@@ -114,10 +116,12 @@ class Checker:
         self._engine.run((job(service) for service in services), finished, concurrency=concurrency, until=until)
 
     def _second_look(
-        self, services: list[Service], final: dict[str, Result], until: float | None, *, last: bool
+        self, services: list[Service], final: dict[str, Result], until: float | None, turn: int
     ) -> list[Service]:
-        """Look again with few in flight; return those that stay doubtful."""
+        """Look again with few in flight, in later turns one at a time; return those that stay doubtful."""
         remaining: list[Service] = []
+        last = turn == QUIET_LOOKS - 1
+        few = judge.QUIET if turn == 0 else 1
 
         def take(result: Result, outcome: Outcome) -> None:
             before = final[result.service.name]
@@ -126,13 +130,14 @@ class Checker:
                 return
             looks = (*(before.looks or (_total(before),)), _total(result))
             result = dataclasses.replace(result, looks=looks)
-            if judge.is_slow(result) and not last:
+            quick = judge.crowding(result) and _total(result) < QUICK
+            if (judge.is_slow(result) or quick) and not last:
                 remaining.append(result.service)
             final[result.service.name] = judge.overloaded(result, outcome) or result
 
         slow = [service for service in services if judge.is_slow(final[service.name])]
         waiting = [service for service in services if not judge.is_slow(final[service.name])]
-        self._look(waiting, WAITING if _only_timeouts(waiting, final) else judge.QUIET, until, take)
+        self._look(waiting, WAITING if _only_timeouts(waiting, final) else few, until, take)
         self._look(slow, judge.QUIET, until, take)
         return remaining
 

@@ -91,6 +91,10 @@ def handle(options: argparse.Namespace) -> tuple[Report, str]:
         from senior_backend.health.modes import discover
 
         return discover(options)
+    if options.format == "html":
+        from senior_backend.console.environment import ensure
+
+        ensure("health", ["jinja2"])  # before any check: the program begins anew where the package is missing
     from senior_backend.health import modes
     from senior_backend.health.session import open_session
 

@@ -20,7 +20,7 @@ QUIET = 4
 
 # What a burst of checks against one address can cause by itself.
 _BURST = frozenset({"connection_reset", "connection_closed", "connect_timeout", "too_many_connections"})
-_SELF_INFLICTED_STATUS = frozenset({429, 503})
+_SELF_INFLICTED = frozenset({429, 503})
 _OWN_TROUBLE = frozenset({"checker_fd_limit", "checker_ports", "checker_dns"})
 
 
@@ -155,9 +155,7 @@ def doubtful(result: Result, outcome: Outcome) -> bool:
     """
     if result.reason in _OWN_TROUBLE:
         return True
-    if result.reason in _BURST and outcome.same_address > QUIET:
-        return True
-    if result.facts.get("status") in _SELF_INFLICTED_STATUS and outcome.same_address > QUIET:
+    if crowding(result) and outcome.same_address > QUIET:
         return True
     if result.reason in TIMEOUTS:
         return outcome.lag > result.service.timeout / 10
@@ -166,6 +164,11 @@ def doubtful(result: Result, outcome: Outcome) -> bool:
         crowded = outcome.active > 4 * QUIET or outcome.same_address > QUIET
         return crowded or measured < 3 * limit + 200 or outcome.lag * 1000 > limit / 10
     return False
+
+
+def crowding(result: Result) -> bool:
+    """Whether a burst of checks against one address could by itself have this result."""
+    return result.reason in _BURST or (result.reason is not None and result.facts.get("status") in _SELF_INFLICTED)
 
 
 def overloaded(result: Result, outcome: Outcome) -> Result | None:
