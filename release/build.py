@@ -21,6 +21,7 @@ SHIPPED = (
     "references",
     "requirements/scaffold.txt",
     "requirements/migrate.txt",
+    "requirements/rehearse.txt",
     "requirements/load.txt",
     "requirements/health.txt",
     "scripts",
