@@ -107,7 +107,7 @@ def checks(python: str, level: VerifyLevel) -> list[Check]:
     ]
     if level == "fast":
         return found
-    found.append(Check("tests on SQLite", (*module, "pytest", "-x", "-q", "-p", "no:cacheprovider"), 900))
+    found.append(Check("tests on SQLite", (*module, "pytest", "-x", "-p", "no:cacheprovider"), 900))
     if level == "test":
         return found
     url, why = _postgresql(python)
@@ -117,7 +117,7 @@ def checks(python: str, level: VerifyLevel) -> list[Check]:
         Check("types", (*module, "mypy"), 300),
         Check("security", (*module, "bandit", "-q", "-r", "app", "-c", "pyproject.toml"), 120),
         Check("fuzzing on SQLite, two users", fuzz, 1800),
-        Check("tests on PostgreSQL", (*module, "pytest", "-x", "-q", "-p", "no:cacheprovider"), 900, url, why),
+        Check("tests on PostgreSQL", (*module, "pytest", "-x", "-p", "no:cacheprovider"), 900, url, why),
         Check("fuzzing on PostgreSQL, two users", fuzz, 1800, url, why),
     ]
 
