@@ -1,6 +1,6 @@
 """Kills a run of the migration runner at every message that changes something, and runs it again each time.
 
-    python -m tests.migrate.killer URL FOLDER [--stride N]
+    python -m tests.migrate.killer URL FOLDER [--down]
 
 For each point: an empty database, a child that ends itself with SIGKILL right behind its n-th message,
 a second child that must finish, and a comparison with an undisturbed run. Prints a JSON document.
@@ -22,10 +22,11 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT)]
 
 from senior_backend.console import command  # noqa: E402, F401 - loaded before the forks
-from senior_backend.migrate import backfill, execution, probes_mysql, probes_postgresql  # noqa: E402, F401
+from senior_backend.migrate import backfill, execution, ledger, plan, probes_mysql, probes_postgresql  # noqa: E402, F401
 from senior_backend.migrate.cli import main  # noqa: E402
 from senior_backend.migrate.databases.opening import open_database  # noqa: E402
 from senior_backend.migrate.databases.urls import parse_url  # noqa: E402
+from senior_backend.migrate.files import load_folder  # noqa: E402
 
 
 def victim_class(engine: str) -> Any:
@@ -68,8 +69,21 @@ def kill_at(engine: str, point: int) -> None:
     victim.run = counted(victim.run)
 
 
-def child(url: str, folder: str, output: Path, point: int | None) -> int:
-    """Run `up` in a forked child; return its wait status."""
+def token_for_down(url: str, folder: str) -> str:
+    """Return the token of taking everything back."""
+    found = load_folder(Path(folder))
+    database = open_database(parse_url(url))
+    try:
+        state = ledger.read(database)
+        wanted = plan.plan_down(found, state, database.engine, database, to="0")
+        return plan.token_of(wanted, state, database.identity())
+    finally:
+        database.close()
+
+
+def child(url: str, folder: str, output: Path, point: int | None, *, down: bool = False) -> int:
+    """Run `up`, or `down` to the beginning, in a forked child; return its wait status."""
+    words = ["down", "--to", "0", "--token", token_for_down(url, folder)] if down else ["up"]
     process = os.fork()
     if process:
         return os.waitpid(process, 0)[1]
@@ -80,7 +94,7 @@ def child(url: str, folder: str, output: Path, point: int | None) -> int:
         os.dup2(handle, 2)
         if point is not None:
             kill_at(parse_url(url).engine, point)
-        code = main(["up", "--database-url", url, "--migrations-dir", folder, "--json", "--wait", "20s"])
+        code = main([*words, "--database-url", url, "--migrations-dir", folder, "--json", "--wait", "20s"])
     except BaseException:  # noqa: BLE001 - the parent reads it
         traceback.print_exc()
     finally:
@@ -140,23 +154,29 @@ def picture(url: str) -> dict[str, Any]:
         database.close()
 
 
-def run(url: str, folder: str, stride: int) -> dict[str, Any]:
+def run(url: str, folder: str, *, down: bool) -> dict[str, Any]:
     """Kill at every point, and return what went wrong."""
     output = Path(folder).parent / "killer.out"
-    reset(url)
-    status = child(url, folder, output, None)
+
+    def prepare() -> None:
+        reset(url)
+        if down and child(url, folder, output, None) != 0:
+            raise SystemExit(f"the way up failed: {output.read_text()}")
+
+    prepare()
+    status = child(url, folder, output, None, down=down)
     if status != 0:
         return {"points": 0, "failures": [f"the undisturbed run failed: {output.read_text()}"]}
     expected = picture(url)
     failures: list[str] = []
     points = 0
-    for point in range(0, 10_000, stride):
-        reset(url)
-        status = child(url, folder, output, point)
+    for point in range(10_000):
+        prepare()
+        status = child(url, folder, output, point, down=down)
         if not os.WIFSIGNALED(status):
             break
         points += 1
-        status = child(url, folder, output, None)
+        status = child(url, folder, output, None, down=down)
         if status != 0:
             failures.append(f"message {point}: the second run failed: {output.read_text()[:1500]}")
         elif (found := picture(url)) != expected:
@@ -173,6 +193,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("url")
     parser.add_argument("folder")
-    parser.add_argument("--stride", type=int, default=1)
+    parser.add_argument("--down", action="store_true")
     options = parser.parse_args()
-    print(json.dumps(run(options.url, options.folder, options.stride), indent=2))
+    print(json.dumps(run(options.url, options.folder, down=options.down), indent=2))

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jsonschema import Draft202012Validator
+
 from senior_backend.migrate.cli import main
 
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+ENVELOPE = Draft202012Validator(
+    json.loads((ROOT / "scripts" / "senior_backend" / "console" / "envelope.schema.json").read_text())
+)
 DOOR = ROOT / "scripts" / "db_migrate.py"
 
 
@@ -44,6 +49,7 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> Result:
     captured = capsys.readouterr()
     report = json.loads(captured.out)
     assert report["exit_code"] == code
+    ENVELOPE.validate(report)
     assert "Traceback" not in captured.err, captured.err
     return Result(code, report)
 

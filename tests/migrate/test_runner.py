@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from senior_backend.migrate import probes
+from senior_backend.migrate.databases.urls import parse_url
 from tests.migrate.support import Result, call, write_migrations
 
 USERS = "-- migrate:up\nCREATE TABLE users (id integer PRIMARY KEY, name text);\n-- migrate:down\nDROP TABLE users;\n"
@@ -235,6 +238,7 @@ def test_binary_and_odd_files(tool: Any, folder: Path) -> None:
         (["status", "--database-url", "postgres:/x"], "bad-database-url"),
         (["status", "--database-url", "postgresql://host:port/x"], "bad-database-url"),
         (["status", "--database-url", "nonsense"], "bad-database-url"),
+        (["up", "--database-url", "sqlite::memory:"], "bad-database-url"),
         (["status", "--migrations-dir", "nowhere"], "no-migrations"),
         (["up", "--to", "7"], "unknown-version"),
         (["up", "--lock-timeout", "soon"], "usage"),
@@ -280,6 +284,45 @@ def test_foreign_pragmas_of_a_file_do_not_outlive_it(tool: Any, folder: Path) ->
     write_migrations(folder, {"3_pragma": "-- migrate:up transaction:false\nPRAGMA foreign_keys = ON;\nVACUUM;\n"})
     assert tool("up").code == 0
     assert tool("status").code == 0
+
+
+@pytest.mark.parametrize(
+    ("table", "tool_name"),
+    [
+        ("alembic_version (version_num text)", "Alembic"),
+        ("django_migrations (id int)", "Django"),
+        ("_prisma_migrations (id text)", "Prisma"),
+        ("schema_migrations (version bigint, dirty boolean)", "golang-migrate"),
+    ],
+)
+def test_a_database_with_another_runner_gets_no_second_one(tool: Any, folder: Path, table: str, tool_name: str) -> None:
+    rows(f"CREATE TABLE {table}")
+    result = tool("up")
+    assert (result.code, result.codes) == (5, ["other-tool"])
+    assert tool_name in result.report["summary"]
+    assert rows("SELECT count(*) FROM sqlite_master WHERE name = '_db_migrate_ledger'") == [(0,)]
+    if tool_name == "Alembic":
+        rows("CREATE TABLE users (id integer PRIMARY KEY, name text)")
+        assert tool("baseline", "1").code == 0
+        assert [one["version"] for one in tool("up").data["finished"]] == ["2"]
+
+
+def test_nothing_is_copied_where_there_is_nothing_to_lose(tool: Any, folder: Path) -> None:
+    tool("up")
+    assert tool("down").data["backup"] is None
+    rows("INSERT INTO users (name) VALUES ('ada')")
+    result = tool("down", "--token", tool("plan", "--down").data["token"])
+    assert (result.code, Path(result.data["backup"]).is_file()) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("engine", "version", "warned"),
+    [("mysql", (5, 7, 44), True), ("mysql", (8, 0, 36), False), ("mariadb", (10, 5, 1), True),
+     ("mariadb", (10, 6, 0), False), ("postgresql", (9, 6), False)],
+)  # fmt: skip
+def test_servers_without_atomic_ddl_are_told(engine: str, version: tuple[int, ...], *, warned: bool) -> None:
+    server: Any = SimpleNamespace(engine=engine, version=version, address=parse_url("mysql://h/x"))
+    assert bool(probes.cautions(server)) is warned
 
 
 def test_applying_many_files_reports_each_and_keeps_their_order(tool: Any, tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from senior_backend import __version__
 from senior_backend.console import command
+from senior_backend.console.errors import UnavailableError, did_you_mean
 from senior_backend.migrate import commands
+from senior_backend.migrate.databases.base import DatabaseError
 
 if TYPE_CHECKING:
     import argparse
@@ -31,6 +33,13 @@ ORDER = ("new", "status", "plan", "up", "down", "lint", "rewrite", "rehearse", "
 
 class _Parser(command.Parser):
     """A parser for which `--name X …` is `new X …`."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the usage error, with the nearest command."""
+        _, marker, rest = message.partition("argument COMMAND: invalid choice: '")
+        if marker:
+            message += did_you_mean(rest.partition("'")[0], ORDER)
+        super().error(message)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         return super().parse_known_args(_spelled_out(sys.argv[1:] if args is None else args), namespace)
@@ -65,7 +74,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _handle(options: argparse.Namespace) -> tuple[Report, str]:
-    result: tuple[Report, str] = options.handle(options)
+    try:
+        result: tuple[Report, str] = options.handle(options)
+    except DatabaseError as error:
+        raise UnavailableError(
+            f"the database refused: {error.message}",
+            code="database-unavailable",
+            hint="Check its state, its disk and the permissions of the URL's user; then run the command again.",
+        ) from error
     return result
 
 

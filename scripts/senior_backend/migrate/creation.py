@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from senior_backend.console.errors import InputError, ToolError, UnavailableErro
 from senior_backend.console.exit_codes import ExitCode
 from senior_backend.console.files import write_atomically
 from senior_backend.console.report import Finding, NextCommand, Report
-from senior_backend.migrate import adapters, files, naming, render, session
+from senior_backend.migrate import adapters, calls, files, naming, render, session
 from senior_backend.migrate.fields import parse_fields
 from senior_backend.migrate.files import DEFAULT_FOLDER
 from senior_backend.migrate.known import Tables, known_tables
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from senior_backend.migrate.adapters import Adapter, Unit
-    from senior_backend.migrate.naming import Candidate
+    from senior_backend.migrate.naming import Candidate, Intent
     from senior_backend.migrate.statements import Engine
 
 
@@ -52,6 +53,8 @@ def new(options: argparse.Namespace) -> tuple[Report, str]:
     # Alembic's revisions are Python that runs on SQLite as well as on PostgreSQL.
     written = "postgresql" if adapter and adapter.name == "alembic" and engine == "sqlite" else engine
     parts = write(name, chosen.intent, written, tables, timestamps=not options.no_timestamps)
+    if engine == "sqlite" and chosen.intent.kind == "remove-columns":
+        parts = _rebuilt(options, chosen.intent, parts)
     now = datetime.now(UTC)
     if adapter:
         planned = adapter.module.new(adapter.root, parts, engine, now)
@@ -70,7 +73,7 @@ def new(options: argparse.Namespace) -> tuple[Report, str]:
         for path, text in planned:
             write_atomically(path, text)
     tool = adapter.name if adapter else "django" if app else "dbmate"
-    return _report(engine, adapter, parts, planned, tool=tool, notes=notes, dry_run=options.dry_run)
+    return _report(options, adapter, parts, planned, engine=engine, tool=tool, notes=notes)
 
 
 def own_files(folder: Path, parts: Sequence[Part], now: datetime) -> list[tuple[Path, str]]:
@@ -127,6 +130,8 @@ def _catalogue(
     own = {"schema_migrations", "_db_migrate_ledger"}
     base = {table: columns for table, columns in (live or {}).items() if table not in own}
     texts = list(_earlier(options, adapter, engine))
+    if adapter and not texts and hasattr(adapter.module, "tables"):
+        base = adapter.module.tables(adapter.root) | base
     tables = known_tables(base, texts, engine) if not base or texts else base
     return tables if tables or texts or base else None
 
@@ -163,6 +168,34 @@ def _django_app(folder: Path) -> Path | None:
     return folder.parent if named and any(folder.glob("[0-9]*.py")) else None
 
 
+def _rebuilt(options: argparse.Namespace, intent: Intent, parts: list[Part]) -> list[Part]:
+    """Return the part as a rebuild where SQLite would refuse to drop the columns; needs the live table."""
+    from senior_backend.migrate import sqlite_rebuild
+
+    database = session.connect_to_read(session.address_of(options))
+    if database is None:
+        return parts
+    try:
+        objects = sqlite_rebuild.read_objects(database)
+    finally:
+        database.close()
+    there = any(one.kind == "table" and one.name == intent.table for one in objects)
+    if not there or not any(sqlite_rebuild.needed(objects, intent.table, column) for column in intent.columns):
+        return parts
+    changes = [sqlite_rebuild.Drop(column) for column in intent.columns]
+    down = sqlite_rebuild.restore(objects, intent.table, changes)
+    note = "SQLite does not drop such a column: the table is made anew. The runner copies the database first."
+    return [
+        replace(
+            parts[0],
+            up=sqlite_rebuild.rebuild(objects, intent.table, changes),
+            down=down or (),
+            irreversible=None if down else "the column cannot be empty, and its values are gone",
+            notes=(*parts[0].notes, note),
+        )
+    ]
+
+
 def _choose(candidates: list[Candidate], name: str, choice: str | None) -> Candidate:
     if choice is not None:
         known = [candidate.choice for candidate in candidates]
@@ -196,21 +229,21 @@ class AmbiguousNameError(UndecidedError):
         """Return the readings as data, with a command for each."""
         data = {"needs_choice": True, "candidates": [candidate.to_json() for candidate in self.candidates]}
         following = tuple(
-            NextCommand(f"db_migrate.py new {self.name} --choose {candidate.choice}", candidate.summary)
+            NextCommand(calls.command("new", self.name, "--choose", candidate.choice), candidate.summary)
             for candidate in self.candidates
         )
         return Report(tool, ExitCode.UNDECIDED, self.message, self.findings, data, following)
 
 
 def _report(
-    engine: Engine,
+    options: argparse.Namespace,
     adapter: Adapter | None,
     parts: list[Part],
     planned: list[tuple[Path, str]],
     *,
+    engine: Engine,
     tool: str,
     notes: list[Finding],
-    dry_run: bool,
 ) -> tuple[Report, str]:
     findings = list(notes)
     if parts[0].draft:
@@ -227,7 +260,7 @@ def _report(
         )
     else:
         findings.extend(Finding("note", "info", note, str(planned[0][0])) for part in parts for note in part.notes)
-    verb = "would write" if dry_run else "wrote"
+    verb = "would write" if options.dry_run else "wrote"
     count = f"{len(planned)} files" if len(planned) > 1 else str(planned[0][0])
     summary = f"{verb} {count} ({engine}, {tool} format)" + (", a draft" if parts[0].draft else "")
     data = {
@@ -238,7 +271,7 @@ def _report(
     }
     body = "\n".join(f"{path}\n{text}" for path, text in planned)
     if adapter is None:
-        following = (NextCommand("db_migrate.py plan", "read what would run"),)
+        following = (NextCommand(calls.command("plan", like=options), "read what would run"),)
     else:
         following = (NextCommand(adapter.module.APPLY, f"{adapter.name} applies its own files"),)
     return Report("db_migrate", ExitCode.OK, summary, tuple(findings), data, following), body

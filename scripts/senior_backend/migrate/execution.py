@@ -11,7 +11,7 @@ from senior_backend.console.exit_codes import ExitCode
 from senior_backend.console.output import table
 from senior_backend.console.progress import Progress
 from senior_backend.console.report import Finding, NextCommand, Report
-from senior_backend.migrate import plan, session
+from senior_backend.migrate import calls, plan, session
 from senior_backend.migrate.databases.opening import open_database
 from senior_backend.migrate.ledger import State
 from senior_backend.migrate.runner import Outcome, Settings, apply
@@ -119,7 +119,11 @@ def _backup(database: Database, wanted: Plan) -> str | None:
     if not isinstance(database, SqliteDatabase) or database.address.path is None:
         return None
     risky = any(step.traits.destroys or step.traits.verb == "DROP" for item in wanted.items for step in item.steps)
-    if not risky or not database.tables().keys() - {"schema_migrations", "_db_migrate_ledger"}:
+    own = {"schema_migrations", "_db_migrate_ledger"}
+    if not risky or not any(
+        database.query(f"SELECT 1 FROM {database.quoted(table)} LIMIT 1")  # noqa: S608 - a quoted identifier
+        for table in database.tables().keys() - own
+    ):
         return None
     path = database.address.path
     stamp = datetime.now(UTC).strftime("%Y%m%d%H%M%S")
@@ -148,7 +152,9 @@ def _report(options: argparse.Namespace, outcome: Outcome, direction: Direction)
         findings.extend(outcome.error.findings)
     if outcome.backup:
         findings.append(Finding("backup", "info", "the database as it was before", outcome.backup))
-    following = (NextCommand("db_migrate.py status", "see what is applied"),) if code != ExitCode.OK else ()
+    following = (
+        (NextCommand(calls.command("status", like=options), "see what is applied"),) if code != ExitCode.OK else ()
+    )
     data = {"database": shown, "direction": direction, "finished": outcome.finished, "backup": outcome.backup}
     rows = [[one["version"], f"{one['seconds']:.3f} s", one["file"]] for one in outcome.finished[-100:]]
     return Report("db_migrate", code, summary, tuple(findings), data, following), table(rows)

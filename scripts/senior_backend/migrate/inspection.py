@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from senior_backend.console.errors import InputError, RefusedError, UnavailableError, did_you_mean
 from senior_backend.console.exit_codes import ExitCode
 from senior_backend.console.report import Finding, NextCommand, Report
-from senior_backend.migrate import ledger, session
+from senior_backend.migrate import calls, ledger, session
 from senior_backend.migrate.databases.base import DatabaseError
 from senior_backend.migrate.databases.opening import open_database
 
@@ -110,7 +110,7 @@ def baseline(options: argparse.Namespace) -> tuple[Report, str]:
     versions = [one.version for one in chosen]
     summary = f"{len(chosen)} files are written down as applied to {address.shown}; nothing was run"
     data = {"database": address.shown, "versions": versions}
-    following = (NextCommand("db_migrate.py status", "see what is applied"),)
+    following = (NextCommand(calls.command("status", like=options), "see what is applied"),)
     return Report("db_migrate", ExitCode.OK, summary, (), data, following), "\n".join(
         str(one.path) for one in chosen[-50:]
     )

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from senior_backend.console.errors import RefusedError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -21,6 +23,20 @@ if TYPE_CHECKING:
 
 VERSIONS = "schema_migrations"
 LEDGER = "_db_migrate_ledger"
+
+
+_FOREIGN = {
+    "alembic_version": "Alembic",
+    "django_migrations": "Django",
+    "_prisma_migrations": "Prisma",
+    "flyway_schema_history": "Flyway",
+    "goose_db_version": "goose",
+    "databasechangelog": "Liquibase",
+    "DATABASECHANGELOG": "Liquibase",
+    "ar_internal_metadata": "Rails",
+    "__EFMigrationsHistory": "Entity Framework",
+    "atlas_schema_revisions": "Atlas",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +77,31 @@ def create(database: Database) -> None:
             f"CREATE TABLE IF NOT EXISTS {database.own(LEDGER)} (version varchar(128) NOT NULL, step integer NOT NULL, "
             "direction varchar(4) NOT NULL, state varchar(8) NOT NULL, checksum varchar(64) NOT NULL, "
             f"note text NOT NULL, noted_at varchar(32) NOT NULL, PRIMARY KEY (version, step)){suffix}"
+        )
+
+
+def refuse_foreign(database: Database) -> None:
+    """Refuse to be the second runner of a database; one that was baselined has said that it wants this one.
+
+    Raises:
+        RefusedError: another tool keeps its history there, and this one does not yet.
+    """
+    if database.has_table(LEDGER):
+        return
+    owner = next((tool for table, tool in _FOREIGN.items() if database.has_table(table)), None)
+    if owner is None and database.has_table(VERSIONS) and "dirty" in database.tables().get(VERSIONS, {}):
+        raise RefusedError(
+            f"{VERSIONS} belongs to golang-migrate",
+            code="other-tool",
+            where=database.address.shown,
+            hint="Go on with golang-migrate; its table has another shape.",
+        )
+    if owner is not None:
+        raise RefusedError(
+            f"{owner} keeps its history in this database",
+            code="other-tool",
+            where=database.address.shown,
+            hint=f"Go on with {owner}. To move away from it, write down what is there: db_migrate.py baseline VERSION",
         )
 
 

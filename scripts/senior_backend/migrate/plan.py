@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from senior_backend.migrate.files import Direction, Directive, Folder, Migration
     from senior_backend.migrate.ledger import State
 
+_TIMEOUT = re.compile(r"\b(?:statement_timeout|max_statement_time)\b", re.IGNORECASE)
 Mode = Literal["transaction", "steps"]
 
 
@@ -204,6 +206,7 @@ def _item(migration: Migration, direction: Direction, engine: Engine) -> Item:
     backfills = {found.start: found for found in migration.in_section(direction) if found.name == "backfill"}
     steps: list[Step] = []
     problems: list[Finding] = []
+    timeout = False
     for number, statement in enumerate(statements, 1):
         previous = statements[number - 2].end if number > 1 else section.start
         directive = next((one for start, one in backfills.items() if previous <= start < statement.start), None)
@@ -212,6 +215,8 @@ def _item(migration: Migration, direction: Direction, engine: Engine) -> Item:
         kind = traits(statement.text, engine)
         if directive is not None and kind.verb == "UPDATE":
             kind = replace(kind, destroys=None)  # the directive says that filling every row is what is meant
+        kind = replace(kind, own_timeout=timeout)
+        timeout = timeout or (kind.verb == "SET" and _TIMEOUT.search(statement.text) is not None)
         step = Step(
             number,
             statement,
@@ -257,6 +262,14 @@ def _problems(step: Step, engine: Engine, *, transaction: bool) -> Iterable[Find
             "transaction-control", "error", f"{step.traits.verb} belongs to the runner, not to a migration", step.where,
             "Leave it out: a file is one transaction, unless its mark says transaction:false.",
         )  # fmt: skip
+    if step.traits.verb == "LOCK" and engine in ("mysql", "mariadb"):
+        yield Finding(
+            "lock-tables",
+            "error",
+            "LOCK TABLES would lock the runner out of its own tables",
+            step.where,
+            "Leave it out: each statement takes the locks that it needs.",
+        )
     if transaction and step.traits.alone and engine == "postgresql":
         yield Finding(
             "needs-no-transaction", "error", f"PostgreSQL refuses this {step.traits.verb} inside a transaction",

@@ -9,11 +9,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from senior_backend.console.report import Finding
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from senior_backend.migrate.databases.base import Database
     from senior_backend.migrate.plan import Step
+
+
+ATOMIC_SINCE = {"mysql": (8, 0), "mariadb": (10, 6)}
+
+
+def cautions(database: Database) -> list[Finding]:
+    """Return what has to be said about a server on which an interrupted DDL statement can be half done."""
+    since = ATOMIC_SINCE.get(database.engine)
+    if since is None or database.version >= since:
+        return []
+    number = ".".join(map(str, database.version))
+    return [
+        Finding(
+            "ddl-not-atomic",
+            "warning",
+            f"DDL is not atomic on {database.engine} {number}: a crash inside a statement can leave it half done",
+            database.address.shown,
+            f"From {'.'.join(map(str, since))} on it is. Until then, look at the table before you go on after a crash.",
+        )
+    ]
 
 
 def before(database: Database, step: Step) -> dict[str, Any]:

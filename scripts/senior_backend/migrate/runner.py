@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from senior_backend.console.errors import RefusedError, ToolError, UnavailableError, UndecidedError
 from senior_backend.console.report import Finding
-from senior_backend.migrate import ledger, plan, probes
+from senior_backend.migrate import failures, ledger, plan, probes
 from senior_backend.migrate.databases.base import DatabaseError
+from senior_backend.migrate.failures import StatementFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,14 +62,6 @@ class Outcome:
     failed: Finding | None = None
     backup: str | None = None
     interrupted: bool = False
-
-
-class StatementFailedError(Exception):
-    """The server refused a statement of a migration; nothing can be done about it but to change the file."""
-
-    def __init__(self, finding: Finding) -> None:
-        super().__init__(finding.message)
-        self.finding = finding
 
 
 @dataclass(slots=True)
@@ -152,6 +145,8 @@ class Runner:
                         "the rows.",
                     )
                 )
+            if any(step.traits.verb == "SET" for step in item.steps):
+                self.database.as_itself()
             ledger.finish(self.database, item.migration, item.direction, {"mode": "transaction"})
             self.database.commit()
 
@@ -163,7 +158,7 @@ class Runner:
             record = records.get(step.number)
             if record is not None and record.state == "done":
                 if record.checksum != step.checksum:
-                    raise _edited_half_way(step)
+                    raise failures.edited_half_way(step)
                 if step.traits.setting:
                     self.send(step)
                 continue
@@ -245,8 +240,9 @@ class Runner:
         )
 
     def limit(self, step: Step, lock: float) -> None:
-        """Set the limits for a step; what blocks nobody may take its time."""
-        self.database.limit(lock, 0 if step.traits.slow else self.settings.statement)
+        """Set the limits for a step; what blocks nobody may take its time, and a file may set its own."""
+        own = None if step.traits.own_timeout else self.settings.statement
+        self.database.limit(lock, 0 if step.traits.slow and own is not None else own)
 
     def send(self, step: Step, statement: Statement | None = None) -> int:
         """Send the statement of a step, or one made from it; return the rows that it changed, -1 if unknown.
@@ -260,7 +256,7 @@ class Runner:
         except DatabaseError as error:
             if error.trouble in ("lock", "lost"):
                 raise
-            raise _refused(step, error) from error
+            raise failures.refused(step, error) from error
 
     def with_retries(self, step: Step, attempt: Callable[[], None]) -> int:
         """Call `attempt` until it does not meet a lock; return how often it gave way."""
@@ -272,9 +268,11 @@ class Runner:
                     raise
                 self.database.rollback()
                 if error.trouble != "lock":
-                    raise _refused(step, error) from error
+                    raise failures.refused(step, error) from error
                 if tried + 1 == self.settings.attempts:
-                    raise _gave_way(step, self.settings, self.database.blockers(step.traits.table)) from error
+                    raise failures.gave_way(
+                        step, self.settings.attempts, self.database.blockers(step.traits.table)
+                    ) from error
                 pause = self.random.uniform(0.5, 1.0) * min(LONGEST_PAUSE, 0.25 * 2**tried)
                 self.progress.update(0, f"{step.where}: somebody holds a lock; trying again in {pause:.1f} s")
                 self.sleep(pause)
@@ -315,12 +313,15 @@ def apply(
             database = connect()
             runner = Runner(database, settings, outcome, random, sleep, clock, progress)
             runner.lock()
-            ledger.create(database)
+            if not approved:
+                ledger.refuse_foreign(database)
             state = ledger.read(database)
             wanted = make_plan(state, database)
             if not approved:
                 _check_token(wanted, state, database, token)
+                ledger.create(database)
                 outcome.backup = before(database, wanted)
+                outcome.notes.extend(probes.cautions(database) if wanted.items else [])
                 approved = True
             runner.run(wanted, state)
         except StatementFailedError as error:
@@ -329,9 +330,9 @@ def apply(
             outcome.interrupted = True
         except DatabaseError as error:
             if error.trouble != "lost":
-                outcome.error = _environment(error, database)
+                outcome.error = failures.environment(error, database)
             elif losses == MOST_LOSSES:
-                outcome.error = _lost(error, database)
+                outcome.error = failures.lost(error, database)
             else:
                 losses += 1
                 lost_at = clock()
@@ -396,59 +397,3 @@ def _check_token(wanted: Plan, state: State, database: Database, token: str | No
 def _may_break_references(item: Item) -> bool:
     # Rebuilding a table is what breaks references on SQLite, where enforcement is off while migrations run.
     return any(step.traits.verb in ("DROP", "ALTER") for step in item.steps)
-
-
-def _refused(step: Step, error: DatabaseError) -> ToolError | StatementFailedError:
-    if error.trouble == "environment":
-        return _environment(error, None, step.where)
-    place = step.where
-    if error.position is not None:
-        before = step.statement.text[: error.position]
-        line, newline = step.statement.line + before.count("\n"), before.rfind("\n")
-        column = step.statement.column + len(before) if newline < 0 else len(before) - newline
-        place = f"{step.where.rsplit(':', 2)[0]}:{line}:{column}"
-    hint = "Correct the statement and run the command again; what is done is not repeated."
-    if error.trouble == "timeout":
-        hint = (
-            "It held its locks too long. Split it into steps that do not block (db_migrate.py rewrite), or give it "
-            "more time with --statement-timeout SECONDS."
-        )
-    return StatementFailedError(Finding("statement-failed", "error", error.message, place, hint))
-
-
-def _environment(error: DatabaseError, database: Database | None, place: str | None = None) -> UnavailableError:
-    return UnavailableError(
-        f"the database cannot be written: {error.message}",
-        code="database-unavailable",
-        where=place or (database.address.shown if database else None),
-        hint="The file under way was rolled back. Check space and permissions, then run the command again.",
-    )
-
-
-def _lost(error: DatabaseError, database: Database | None) -> UnavailableError:
-    return UnavailableError(
-        f"the connection was lost and did not come back: {error.message}",
-        code="connection-lost",
-        where=database.address.shown if database else None,
-        hint="Run the command again when the server answers; it goes on where this run stopped.",
-    )
-
-
-def _edited_half_way(step: Step) -> RefusedError:
-    return RefusedError(
-        "this statement was already run, and is another one now",
-        code="edited",
-        where=step.where,
-        hint="The file was interrupted half-way: restore the statements that were done, change only those behind them.",
-    )
-
-
-def _gave_way(step: Step, settings: Settings, blockers: list[str]) -> UnavailableError:
-    who = "; ".join(blockers)
-    return UnavailableError(
-        f"gave way to other sessions {settings.attempts} times; nothing of this statement was done",
-        code="lock-not-available",
-        where=step.where,
-        hint=(f"Holding locks now: {who}. " if who else "")
-        + "Run the command again when the long transaction has ended, or raise --lock-retries.",
-    )

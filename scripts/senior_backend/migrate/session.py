@@ -61,9 +61,16 @@ def address_of(options: argparse.Namespace) -> Address:
     """Return the address of the database that the call names.
 
     Raises:
-        InputError: the URL is not understood.
+        InputError: the URL is not understood, or names a database in memory.
     """
-    return parse_url(database_url(options))
+    address = parse_url(database_url(options))
+    if address.engine == "sqlite" and address.path is None:
+        raise InputError(
+            "a database in memory is gone when the command ends",
+            code="bad-database-url",
+            hint="Name a file: sqlite:db/database.sqlite3",
+        )
+    return address
 
 
 def folder_of(options: argparse.Namespace) -> Folder:

@@ -48,7 +48,8 @@ class Traits:
     `verb` is its first word or two, `table` the table it names first, `index` the index that it creates, drops or
     rebuilds. `destroys` says which data it would destroy. `alone` means that the server refuses it inside a
     transaction or commits around it, `slow` that it reads or writes without blocking anybody, so that it may take
-    its time. `locks` says that it takes a lock others wait for.
+    its time. `locks` says that it takes a lock others wait for,
+    `own_timeout` that its file has set a statement timeout before it.
     """
 
     verb: str
@@ -61,6 +62,7 @@ class Traits:
     control: bool = False
     setting: bool = False
     concurrently: bool = False
+    own_timeout: bool = False
 
 
 def unknown_verb(text: str, engine: Engine) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import hashlib
 import re
@@ -85,6 +86,61 @@ def read(root: Path) -> Iterable[Unit]:
         yield Unit(path, re.sub(r"^(?:BEGIN|COMMIT);\s*$", "", body, flags=re.MULTILINE), not alone, engine(root), None)
 
 
+def tables(root: Path) -> dict[str, dict[str, str]]:
+    """Return the tables and columns that the revisions' `op` calls make, read without running them.
+
+    For projects whose environment prints no SQL: types are left empty, and loops are not followed.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for path, _ in _ordered(_revisions(root)):
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+        except (OSError, SyntaxError, ValueError):
+            continue
+        upgrade = next((node for node in tree.body if getattr(node, "name", "") == "upgrade"), None)
+        for node in ast.walk(upgrade) if upgrade is not None else ():
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                _learn(found, node.func.attr, node.args)
+    return found
+
+
+def _learn(found: dict[str, dict[str, str]], verb: str, arguments: Sequence[ast.expr]) -> None:
+    texts = [node.value for node in arguments if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    columns = [
+        node.args[0].value
+        for node in arguments
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "Column" and node.args
+        if isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str)
+    ]
+    if not texts:
+        return
+    if verb == "create_table":
+        found[texts[0]] = dict.fromkeys(columns, "")
+    elif verb == "add_column":
+        found.setdefault(texts[0], {}).update(dict.fromkeys(columns, ""))
+    elif verb == "drop_table":
+        found.pop(texts[0], None)
+    elif verb == "rename_table" and len(texts) > 1:
+        found[texts[1]] = found.pop(texts[0], {})
+    elif verb == "drop_column" and len(texts) > 1:
+        found.get(texts[0], {}).pop(texts[1], None)
+
+
+def _ordered(files: dict[str, tuple[Path, tuple[str, ...]]]) -> list[tuple[Path, tuple[str, ...]]]:
+    """Return the revisions, parents before children."""
+    done: dict[str, tuple[Path, tuple[str, ...]]] = {}
+    while len(done) < len(files):
+        ready = [
+            revision
+            for revision, (_, parents) in files.items()
+            if revision not in done and all(parent in done or parent not in files for parent in parents)
+        ]
+        if not ready:
+            break  # a cycle: Alembic itself refuses it
+        done.update((revision, files[revision]) for revision in ready)
+    return list(done.values())
+
+
 def new(root: Path, parts: Sequence[Part], engine: Engine, now: datetime) -> list[tuple[Path, str]]:
     """Return a revision for each part, each on top of the one before it.
 
@@ -141,7 +197,7 @@ def _revision(part: Part, revision: str, parent: str | None, now: datetime, styl
     return (
         f"{docstring}\n{imports}\nrevision = {_quoted(revision)}\n"
         f"down_revision = {_quoted(parent) if parent else None}\nbranch_labels = None\ndepends_on = None\n\n\n"
-        f"def upgrade() -> None:\n{up}\n\ndef downgrade() -> None:\n{down or '    pass' + chr(10)}"
+        f'def upgrade() -> None:\n    """Apply."""\n{up}\n\ndef downgrade() -> None:\n    """Take back."""\n{down}'
     )
 
 
@@ -235,7 +291,7 @@ def _table(one: Operation, style: _Style) -> str:
             lines.append(f"sa.ForeignKeyConstraint([{_quoted(field.name)}], [{target}], name={name}{action})")
         if field.index == "unique":
             lines.append(f"sa.UniqueConstraint({_quoted(field.name)}, name={_quoted(f'uq_{one.table}_{field.name}')})")
-    body = "".join(f"        {line},\n" for line in [_quoted(one.table), *lines])
+    body = "".join(f"        {_wrapped(line)},\n" for line in [_quoted(one.table), *lines])
     indexed = [
         field.name
         for field in one.fields
@@ -262,6 +318,22 @@ def _column(field: Field, style: _Style) -> str:
         else:
             default = f", server_default={_quoted(field.default)}"
     return f"sa.Column({_quoted(field.name)}, {kind}{default}, nullable={not field.required})"
+
+
+def _wrapped(call: str) -> str:
+    """Return a call as one line, or as one argument a line where that would be too long."""
+    if len(call) <= 100:
+        return call
+    arguments: list[str] = [""]
+    depth = 0
+    name, _, inside = call[:-1].partition("(")
+    for sign in inside:
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(sign, 0)
+        if sign == "," and depth == 0:
+            arguments.append("")
+        else:
+            arguments[-1] += sign
+    return f"{name}(\n" + "".join(f"            {one.strip()},\n" for one in arguments) + "        )"
 
 
 def _executed(statements: Sequence[str], part: Part, style: _Style) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate import options as shared
-from senior_backend.migrate.files import DEFAULT_FOLDER
 
 if TYPE_CHECKING:
     import argparse
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from senior_backend.migrate.plan import Plan
 
 NAME = "plan"
-FROM_ENVIRONMENT = '"$DATABASE_URL"'
 SUMMARY = "Show what `up` (or `down`) would run, with the token that dangerous plans need; changes nothing"
 
 
@@ -32,7 +30,7 @@ def handle(options: argparse.Namespace) -> tuple[Report, str]:
     """Return the plan: 0, or 1 where the linter found errors in what would run."""
     from senior_backend.console.exit_codes import ExitCode
     from senior_backend.console.report import Finding, NextCommand, Report
-    from senior_backend.migrate import plan, session
+    from senior_backend.migrate import calls, plan, session
     from senior_backend.migrate.preflight import preflight
 
     view = session.look(options)
@@ -59,8 +57,8 @@ def handle(options: argparse.Namespace) -> tuple[Report, str]:
     )
     following = []
     if wanted.items:
-        arguments = _repeated(options)
-        call = f"db_migrate.py {direction}{arguments}" + (f" --token {token}" if reasons else "")
+        needed = ["--token", str(token)] if reasons else []
+        call = calls.command(direction, *_words(options), *needed, like=options)
         following.append(NextCommand(call, "run exactly this plan"))
     count = len(wanted.items)
     summary = f"{count} file{'s' if count != 1 else ''} would run {direction} on {view.address.shown}"
@@ -95,25 +93,13 @@ def handle(options: argparse.Namespace) -> tuple[Report, str]:
     ), _body(wanted)
 
 
-def _repeated(options: argparse.Namespace) -> str:
-    import shlex
-
-    words: list[str] = []
-    if options.migrations_dir != DEFAULT_FOLDER:
-        words += ["--migrations-dir", str(options.migrations_dir)]
-    if options.database_url:
-        from senior_backend.migrate.databases.urls import parse_url
-
-        address = parse_url(options.database_url)
-        # A URL with a password is not repeated where it would end in logs.
-        words += ["--database-url", FROM_ENVIRONMENT if address.password else options.database_url]
-    if options.to:
-        words += ["--to", options.to]
+def _words(options: argparse.Namespace) -> list[str]:
+    words = ["--to", options.to] if options.to else []
     if options.down and options.steps != 1:
         words += ["--steps", str(options.steps)]
     if options.after_deploy and not options.down:
         words.append("--after-deploy")
-    return "".join(" " + (word if word == FROM_ENVIRONMENT else shlex.quote(word)) for word in words)
+    return words
 
 
 def _body(wanted: Plan) -> str:

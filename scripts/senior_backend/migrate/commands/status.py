@@ -26,7 +26,7 @@ def handle(options: argparse.Namespace) -> tuple[Report, str]:
     from senior_backend.console.exit_codes import ExitCode
     from senior_backend.console.output import table
     from senior_backend.console.report import NextCommand, Report
-    from senior_backend.migrate import session
+    from senior_backend.migrate import calls, session
 
     view = session.look(options)
     rows = session.rows(view.folder, view.state)
@@ -43,6 +43,6 @@ def handle(options: argparse.Namespace) -> tuple[Report, str]:
         "counts": count,
         "earlier_omitted": len(rows) - len(shown),
     }
-    following = (NextCommand("db_migrate.py plan", "read what would run"),) if count["pending"] else ()
+    following = (NextCommand(calls.command("plan", like=options), "read what would run"),) if count["pending"] else ()
     code = ExitCode.FAILED if wrong else ExitCode.OK
     return Report("db_migrate", code, summary, tuple(findings), data, following), body

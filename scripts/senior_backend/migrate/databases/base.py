@@ -53,14 +53,17 @@ class Database(Protocol):
     def rollback(self) -> None:
         """Roll back; does nothing outside a transaction or on a lost connection."""
 
-    def limit(self, lock_seconds: float, statement_seconds: float) -> None:
-        """Let later statements wait so long for a lock and run so long; 0 lifts a limit."""
+    def limit(self, lock_seconds: float, statement_seconds: float | None) -> None:
+        """Let later statements wait so long for a lock and run so long; 0 lifts a limit, None leaves it as it is."""
 
     def try_lock(self) -> bool:
         """Take the runner's lock if it is free. It goes with the connection."""
 
     def unlock(self) -> None:
         """Give the runner's lock back."""
+
+    def as_itself(self) -> None:
+        """Leave the role that a migration took, so that the ledger can be written."""
 
     def restore_session(self) -> None:
         """Undo what a migration's SET statements left behind."""

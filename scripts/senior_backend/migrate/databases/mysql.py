@@ -97,12 +97,12 @@ class MysqlDatabase:
             with contextlib.suppress(DatabaseError):
                 self.query("ROLLBACK")
 
-    def limit(self, lock_seconds: float, statement_seconds: float) -> None:
+    def limit(self, lock_seconds: float, statement_seconds: float | None) -> None:
         """Set the waits for metadata and row locks (whole seconds), and MariaDB's limit of a statement."""
         wait = max(math.ceil(lock_seconds), 1) if lock_seconds else 31536000
         self.query("SET SESSION lock_wait_timeout = %s", (wait,))
         self.query("SET SESSION innodb_lock_wait_timeout = %s", (min(wait, 1073741824),))
-        if self.engine == "mariadb":
+        if self.engine == "mariadb" and statement_seconds is not None:
             self.query("SET SESSION max_statement_time = %s", (statement_seconds,))
 
     def try_lock(self) -> bool:
@@ -112,6 +112,9 @@ class MysqlDatabase:
     def unlock(self) -> None:
         """Give the named lock back."""
         self.query("SELECT RELEASE_LOCK(%s)", (self._lock_name(),))
+
+    def as_itself(self) -> None:
+        """There are no roles to leave."""
 
     def restore_session(self) -> None:
         """Put back the variables that migrations set, and the database."""

@@ -85,10 +85,12 @@ class PostgresqlDatabase:
             with contextlib.suppress(DatabaseError):
                 self.query("ROLLBACK")
 
-    def limit(self, lock_seconds: float, statement_seconds: float) -> None:
+    def limit(self, lock_seconds: float, statement_seconds: float | None) -> None:
         """Set lock_timeout and statement_timeout, for the transaction where one is open."""
         local = self.connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
         for name, seconds in (("lock_timeout", lock_seconds), ("statement_timeout", statement_seconds)):
+            if seconds is None:
+                continue
             value = f"{max(int(seconds * 1000), 1) if seconds else 0}ms"
             self.query("SELECT set_config(%s, %s, %s)", (name, value, local))
 
@@ -96,7 +98,7 @@ class PostgresqlDatabase:
         """Try the advisory lock; never waits inside the server, where it would hold a snapshot."""
         return bool(
             self.query(
-                "SELECT pg_try_advisory_lock(%s, (SELECT oid::int FROM pg_namespace WHERE nspname = %s))",
+                "SELECT pg_try_advisory_lock(%s, coalesce((SELECT oid::int FROM pg_namespace WHERE nspname = %s), 0))",
                 (LOCK_KEY, self.schema),
             )[0][0]
         )
@@ -104,9 +106,14 @@ class PostgresqlDatabase:
     def unlock(self) -> None:
         """Give the advisory lock back."""
         self.query(
-            "SELECT pg_advisory_unlock(%s, (SELECT oid::int FROM pg_namespace WHERE nspname = %s))",
+            "SELECT pg_advisory_unlock(%s, coalesce((SELECT oid::int FROM pg_namespace WHERE nspname = %s), 0))",
             (LOCK_KEY, self.schema),
         )
+
+    def as_itself(self) -> None:
+        """Write the ledger as the user of the connection, whatever role a migration has taken."""
+        self.query("RESET SESSION AUTHORIZATION")
+        self.query("RESET ROLE")
 
     def restore_session(self) -> None:
         """Undo SET, SET ROLE and SET SESSION AUTHORIZATION."""

@@ -81,7 +81,7 @@ class SqliteDatabase:
             with contextlib.suppress(DatabaseError):
                 self.query("ROLLBACK")
 
-    def limit(self, lock_seconds: float, statement_seconds: float) -> None:
+    def limit(self, lock_seconds: float, statement_seconds: float | None) -> None:
         """Wait so long for other writers; SQLite has no statement timeout."""
         del statement_seconds
         self.query(f"PRAGMA busy_timeout = {max(int(lock_seconds * 1000), 1)}")
@@ -114,6 +114,9 @@ class SqliteDatabase:
                 path.unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
+
+    def as_itself(self) -> None:
+        """There are no roles to leave."""
 
     def restore_session(self) -> None:
         """Put the pragmas back that a migration may have set."""
