@@ -186,13 +186,19 @@ def _expression(text: str | None) -> Any:
         return None
     from senior_backend.migrate.postgres import expression
 
-    return expression(text)
+    try:
+        return expression(text)
+    except ValueError:  # a newer server's syntax, or nested too deeply: the rules do without it
+        return None
 
 
 def _type(text: str) -> Type:
     from senior_backend.migrate.postgres import type_of
 
-    return type_of(text)
+    try:
+        return type_of(text)
+    except ValueError:
+        return Type(text)
 
 
 _CONSTRAINT_KINDS: dict[str, ConstraintKind] = {

@@ -13,7 +13,7 @@ from bisect import bisect_right
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from senior_backend.migrate.operations import Opaque, Operation, ParsedStatement
+from senior_backend.migrate.operations import Insert, Name, Opaque, Operation, ParsedStatement, Query
 from senior_backend.migrate.postgres_operations import PostgresExpression, operations_of, read_type
 from senior_backend.migrate.statements import Statement, split
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Its type stubs have a syntax error, over which mypy would stop.
 postgast: Any = importlib.import_module("postgast")
+_TooDeepError: Any = importlib.import_module("google.protobuf.message").DecodeError
+"""Protobuf gives up on trees of more than a hundred levels, such as a sum of fifty terms."""
 _LEADING = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*(?:[^*]|\*(?!/))*\*/)*")
 _HARMLESS_META = frozenset(
     "\\" + word
@@ -33,6 +35,7 @@ _HARMLESS_META = frozenset(
     )
 )
 """psql's commands that change what is shown, not the database. The others (`\\i`, `\\gexec`, `\\if`, `\\!`) could."""
+_TOO_DEEP = "its expressions are nested too deeply to be read"
 _BLOCK_DEPTH = 3
 """A DO block's body is parsed this many levels deep; a block inside a block's EXECUTE is rare enough."""
 
@@ -52,7 +55,7 @@ def read(text: str) -> list[ParsedStatement]:
         text = " " + text[1:]
     try:
         return list(_from_tree(text, postgast.parse(text)))
-    except postgast.PgQueryError:
+    except (postgast.PgQueryError, _TooDeepError):
         return list(_one_by_one(text))
 
 
@@ -85,7 +88,7 @@ def type_of(sql: str) -> Type:
 def _target(query: str) -> Any:
     try:
         tree = postgast.parse(query)
-    except postgast.PgQueryError as error:
+    except (postgast.PgQueryError, _TooDeepError) as error:
         raise ValueError(query) from error
     return tree.stmts[0].stmt.select_stmt.target_list[0].res_target.val
 
@@ -146,8 +149,26 @@ def _one_by_one(text: str) -> Iterator[ParsedStatement]:
             offset = None if error.cursorpos is None else statement.start + max(error.cursorpos - 1, 0)
             yield ParsedStatement(statement, (Opaque(str(error), offset),))
             continue
+        except _TooDeepError:
+            yield ParsedStatement(statement, (_shallow(statement.text),))
+            continue
         for raw in tree.stmts:
             yield _parsed(statement, raw.stmt)
+
+
+_INSERT = re.compile(r'insert\s+into\s+(?:(\w+|"[^"]+")\s*\.\s*)?(\w+|"[^"]+")', re.IGNORECASE)
+_DOES_MORE = re.compile(r"\b(?:into|update|delete|insert)\b", re.IGNORECASE)
+
+
+def _shallow(text: str) -> Operation:
+    """Return what a valid statement does that is too deep to be looked into: only SELECT and INSERT show it."""
+    if text[:6].lower() == "select" and not _DOES_MORE.search(text):
+        return Query()
+    insert = _INSERT.match(text)
+    if insert is None:
+        return Opaque(_TOO_DEEP)
+    schema, name = (part.strip('"') if part else None for part in insert.groups())
+    return Insert(Name(name or "", schema), re.search(r"\bselect\b", text, re.IGNORECASE) is not None)
 
 
 def _block_operations(text: str, node: Any, depth: int) -> Iterator[Operation]:
@@ -195,6 +216,9 @@ def _inner(sql: str, depth: int) -> Iterator[Operation]:
     except postgast.PgQueryError as error:
         yield Opaque(f"{error}, in: {sql}")
         return
+    except _TooDeepError:
+        yield Opaque(_TOO_DEEP)
+        return
     for raw in tree.stmts:
         kind = raw.stmt.WhichOneof("node")
         body = getattr(raw.stmt, kind)
@@ -207,7 +231,7 @@ def _inner(sql: str, depth: int) -> Iterator[Operation]:
 def _string_constant(expression: str) -> str | None:
     try:
         tree = postgast.parse(f"SELECT {expression}")
-    except postgast.PgQueryError:
+    except (postgast.PgQueryError, _TooDeepError):
         return None
     value = tree.stmts[0].stmt.select_stmt.target_list[0].res_target.val
     if value.WhichOneof("node") != "a_const" or not value.a_const.HasField("sval"):

@@ -96,6 +96,26 @@ def test_sql_put_together_at_run_time_is_not_understood(body: str) -> None:
     assert opaque(f"DO $$ DECLARE name text; BEGIN {body} END $$;", "postgresql")
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("depth", [10, 60, 3000, 60_000])
+def test_deep_nesting_is_read_or_reported(engine: Engine, depth: int) -> None:
+    text = f"DROP TABLE a; SELECT {'(' * depth}1{' + 1)' * depth}; DROP TABLE b"
+    parsed = read_statements(text, engine)
+    kinds = [type(one.operations[0]) for one in parsed]
+    assert kinds[0] is kinds[2] is ops.DropTable
+    assert kinds[1] in (ops.Query, ops.Opaque)
+    assert depth > 3000 or kinds[1] is ops.Query
+
+
+def test_what_is_too_deep_is_reported_where_it_matters() -> None:
+    deep = " + 1" * 200
+    assert opaque(f"ALTER TABLE a ADD CHECK (b > 1{deep})", "postgresql")
+    (parsed,) = read_statements(f'INSERT INTO "A".b SELECT 1{deep}', "postgresql")
+    (operation,) = parsed.operations
+    assert isinstance(operation, ops.Insert)
+    assert (operation.table, operation.from_query) == (ops.Name("b", "A"), True)
+
+
 def test_a_block_in_another_language_is_not_understood() -> None:
     assert opaque("DO LANGUAGE plpython3u $$ import os $$;", "postgresql")
 
