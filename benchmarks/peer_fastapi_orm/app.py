@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Users with FastAPI and SQLAlchemy's ORM, put together as the well-known FastAPI templates do.
 
 A session per request from a generator dependency, a bearer dependency that verifies a JWT and, with LOAD_USER=1,

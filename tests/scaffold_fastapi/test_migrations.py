@@ -76,6 +76,11 @@ def altered(**changes: dict[str, Any]) -> tuple[Field, ...]:
     return tuple(replace(one, **changes.get(one.name, {})) for one in ITEM.fields)
 
 
+def added(*fields: Field) -> Service:
+    """Return the base with more fields of item."""
+    return with_item(*ITEM.fields, *fields)
+
+
 STATES = ITEM.fields[2].values
 CHANGES = {
     "what SQLite does in place": with_item(*ITEM.fields, *ADDED, indexes=(("code", "title"),)),
@@ -111,8 +116,8 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def upgrade_to(project: Project, previous: Service | None, current: Service, number: int) -> tuple[str, ...]:
     """Write the files of `current` and its revision; return the codes of the findings."""
-    down = f"{number - 1:04d}" if number > 1 else None
-    change = stack.migration(previous, current, number=number, down_revision=down)
+    (head,) = stack.heads(project.folder)
+    change = stack.migration(previous, current, number=number, down_revision=head)
     assert change.file is not None, change.findings
     for file in [*stack.render(current), change.file]:
         write_atomically(project.folder / file.path, file.content)
@@ -125,7 +130,7 @@ def test_a_change_up_and_down(name: str, database: str, tmp_path: Path, python: 
     project = Project(write(tmp_path / "project", BASE), BASE, python)
     project.run("-c", _RUN, "upgrade 0001", INSERT, variables={"DATABASE_URL": database})
     upgrade_to(project, BASE, CHANGES[name], 2)
-    assert stack.heads(project.folder) == ["0002"]
+    assert [head[:5] for head in stack.heads(project.folder)] == ["0002_"]
     steps = ("upgrade head", "check", "downgrade 0001", "upgrade head", "check")
     done = project.run(
         "-c", _RUN, *(part for step in steps for part in (step, SELECT)), variables={"DATABASE_URL": database}
@@ -187,6 +192,18 @@ def test_removing_keeps_the_data_and_relaxes_the_column() -> None:
     upgrade = change.file.content.partition("def _downgrade_items")[0]
     assert "drop_column" not in upgrade
     assert 'op.alter_column("items", "legacy", nullable=True)' in upgrade
+
+
+def test_branches_that_write_the_same_number_stay_apart(tmp_path: Path) -> None:
+    folder = tmp_path / "migrations/versions"
+    folder.mkdir(parents=True)
+    for field in ADDED[:2]:
+        change = stack.migration(BASE, added(field), number=2, down_revision="0001")
+        assert change.file is not None
+        (tmp_path / change.file.path).write_text(change.file.content)
+        again = stack.migration(BASE, added(field), number=2, down_revision="0001")
+        assert again == change
+    assert len(stack.heads(tmp_path)) == 2
 
 
 def test_two_heads_are_both_told(tmp_path: Path) -> None:

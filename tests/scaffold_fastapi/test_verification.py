@@ -62,7 +62,7 @@ def test_fast_finds(path: str, old: str, new: str, step: str, broken: Project) -
     [
         ("app/statements.py", "table.c.version + 1", "table.c.version + 0", "test_crud"),
         ("app/etags.py", "if not weak and", "if", "test_units"),
-        ("migrations/versions/0001_initial.py", "sa.String(100)", "sa.String(90)", "test_migrations"),
+        ("app/resources/notes/table.py", "sa.String(100)", "sa.String(90)", "test_migrations"),
         ("app/middleware.py", "if self._seen > self._max_body:", "if self._seen < 0:", "test_http"),
     ],
 )
@@ -77,7 +77,7 @@ def test_its_tests_find(path: str, old: str, new: str, test: str, broken: Projec
 def test_three_resources_hold_at_every_level(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verification, "EXAMPLES", 5)  # the default of 100 takes minutes on a shared machine
     steps = stack.verify(shop.folder, shop.service, "full", lambda _: None)
-    assert [step.name for step in steps if not step.ok] == [], steps[-1].output
+    assert [step.name for step in steps if not step.ok and not step.skipped] == [], steps[-1].output
     names = {step.name for step in steps}
     assert names >= {"lint", "openapi", "tests on SQLite", "types", "security", "fuzzing on SQLite, two users"}
 

@@ -4,10 +4,10 @@ import pytest
 
 from app.schemas import Data, Page
 from tests.conftest import People
-from tests.samples import NAMES, SAMPLES
+from tests.samples import NAMES, SAMPLES, together
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if together(name, "create", "read", "list")])
 def test_bytes_fit_the_model(name: str, people: People) -> None:
     sample, client = SAMPLES[name], people.able(name, "read", "list", "create")
     made = people.make(name, client if sample.owner else None)

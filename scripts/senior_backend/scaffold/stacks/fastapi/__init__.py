@@ -7,4 +7,7 @@ from senior_backend.scaffold.stacks.fastapi.project import environment, next_com
 from senior_backend.scaffold.stacks.fastapi.routes import routes
 from senior_backend.scaffold.stacks.fastapi.verification import verify
 
-__all__ = ["environment", "heads", "migration", "next_commands", "render", "routes", "verify"]
+RESERVED_RESOURCES = ("account", "idempotency_key", "refresh_token", "auth", "resource", "service", "table")
+"""Names whose table or module the generated code has for itself."""
+
+__all__ = ["RESERVED_RESOURCES", "environment", "heads", "migration", "next_commands", "render", "routes", "verify"]

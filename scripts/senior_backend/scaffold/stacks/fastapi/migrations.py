@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -91,7 +92,9 @@ def migration(previous: Service | None, current: Service, *, number: int, down_r
         return MigrationChange(None, tuple(findings))
     if not (made or changes or links or previous is None or identity):
         return MigrationChange(None, tuple(findings))
-    revision = f"{number:04d}"
+    # Two branches may both write revision N: the hash keeps them apart, so that Alembic and `heads` see two heads.
+    content_key = hashlib.sha256(repr((previous, current, down_revision)).encode()).hexdigest()[:6]
+    revision = f"{number:04d}_{content_key}"
     deferred = _deferred(made)
     title = "initial" if previous is None else _title(made, changes, links)
     content = render_template(
@@ -319,7 +322,7 @@ def _left(kind: str, where: str, drop: str) -> Finding:
         "warning",
         f"{kind} {where} is no longer in the model; the migration leaves it and its data",
         where,
-        f"When no release uses it any more, write a revision with {drop}.",
+        f"When no release uses it any more, write a revision with {drop}; before that its name cannot be used again.",
     )
 
 

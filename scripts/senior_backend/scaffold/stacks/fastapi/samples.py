@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from senior_backend.scaffold.model import MISSING
+from senior_backend.scaffold.model import MISSING, OPERATIONS
 from senior_backend.scaffold.stacks.fastapi import context, schema_types
 from senior_backend.scaffold.stacks.fastapi.literals import python
 from senior_backend.scaffold.stacks.fastapi.tables import STRING_LENGTH, default_value, digits
@@ -37,7 +37,7 @@ def sample_context(resource: Resource) -> dict[str, Any]:
         "owner_wire": owner.wire_name if owner else None,
         "owner_name": (owner.target or "") if owner else "",
         "required_references": {one.wire_name: one.target for one in references if not one.optional},
-        "roles": {operation: found for operation, found in roles.items() if found},
+        "roles": {operation: roles.get(operation, ()) for operation in OPERATIONS},
         "unique_names": tuple(one.wire_name for one in plain if one.unique and not one.write_only),
         "secret_names": tuple(one.wire_name for one in plain if one.write_only),
         "required_names": tuple(
