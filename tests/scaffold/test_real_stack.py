@@ -56,7 +56,7 @@ NASTY = """\
 service: nasty
 resources:
   order: {fields: {order: int, group: str, select: bool=false, key: str, values: text?, items: json?, metadata: json?}}
-  table: {fields: {column: str, index: int, type: str, query: text, copy: bool=true, schema: str}}
+  board: {fields: {table: str, column: str, index: int, type: str, query: text, copy: bool=true, schema: str}}
   request: {fields: {response: str, body: text, headers: json?, limit: int, cursor: str, sort: str, total: int}}
   list: {fields: {len: int, print: bool=false, object: str}}
   session: {fields: {token: str, user: str, exp: datetime, sub: uuid, iss: str}}

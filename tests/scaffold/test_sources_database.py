@@ -26,6 +26,7 @@ CREATE UNIQUE INDEX orders_pair ON orders (kind, placed);
 CREATE TABLE orders_tags (
   order_id INTEGER REFERENCES orders(id), tag_id INTEGER REFERENCES tags(id), PRIMARY KEY (order_id, tag_id)
 );
+CREATE TABLE cores (id INTEGER PRIMARY KEY, name VARCHAR(9) NOT NULL, user_id TEXT REFERENCES users(id));
 CREATE TABLE alembic_version (version_num VARCHAR(32));
 CREATE TABLE a (id INTEGER PRIMARY KEY, b_id INTEGER NOT NULL REFERENCES b(id), x INT);
 CREATE TABLE b (id INTEGER PRIMARY KEY, a_id INTEGER NOT NULL REFERENCES a(id), x INT);
@@ -106,7 +107,7 @@ def test_sqlite(database: Path) -> None:
     }
     assert [(link.name, link.target) for link in order.links] == [("tags", "tag")]
     assert order.indexes == (("kind", "placed"), ("status", "placed"))
-    assert {resource.name for resource in service.resources} == {"user", "tag", "order", "a", "b"}
+    assert {resource.name for resource in service.resources} == {"user", "tag", "order", "a", "b", "core_record"}
     for expected in (
         "users.class: 'class' cannot name a field",
         "users.blob: no field type fits BLOB",

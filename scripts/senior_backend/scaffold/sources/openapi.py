@@ -11,7 +11,7 @@ from senior_backend.console.report import Finding
 from senior_backend.scaffold import naming, yaml_nodes
 from senior_backend.scaffold.drafts import FieldDraft, LinkDraft, Located, ResourceDraft
 from senior_backend.scaffold.model import OPERATIONS
-from senior_backend.scaffold.sources.tables import field_name
+from senior_backend.scaffold.sources.tables import allowed_name, field_name
 
 if TYPE_CHECKING:
     from senior_backend.scaffold.yaml_nodes import Node
@@ -111,7 +111,7 @@ class _Reader:
             one = next((other for other in items if re.fullmatch(re.escape(path) + r"/\{[^}/]+\}", other)), None)
             if not collection or (one is None and "post" not in _methods(node)):
                 continue
-            name = naming.singular(field_name(collection[1]))
+            name = allowed_name(naming.singular(field_name(collection[1])))
             if one is None and not naming.is_plural(field_name(collection[1])):
                 continue  # POST /login is no collection
             item = found.setdefault(name, _Found(name, key))
@@ -143,7 +143,7 @@ class _Reader:
     def _tell_rest(self, items: dict[str, tuple[Node, Node]], found: dict[str, _Found]) -> None:
         for path, (key, node) in items.items():
             collection = re.sub(r"/\{[^}/]+\}$", "", path)
-            name = naming.singular(field_name(collection.rpartition("/")[2]))
+            name = allowed_name(naming.singular(field_name(collection.rpartition("/")[2])))
             if name in found and "{" not in collection:
                 continue
             for method in _methods(node):
@@ -158,7 +158,7 @@ class _Reader:
             resolved = self._resolved(node)
             if resolved is None or _HELPERS.search(name) or not self._properties(resolved):
                 continue
-            name = naming.singular(name)
+            name = allowed_name(naming.singular(name))
             item = found.setdefault(name, _Found(name, key, set(OPERATIONS)))
             item.schemas.append(resolved)
             item.required |= self._required(resolved)

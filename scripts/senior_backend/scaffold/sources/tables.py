@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from senior_backend.console.report import Finding
-from senior_backend.scaffold import naming
+from senior_backend.scaffold import naming, stack_loader
 from senior_backend.scaffold.drafts import FieldDraft, LinkDraft, Located, ResourceDraft
 from senior_backend.scaffold.field_text import Text
 from senior_backend.scaffold.fields import SETTINGS
@@ -114,9 +114,7 @@ def resource_names(originals: Sequence[str], notes: _Notes) -> dict[str, str]:
     names: dict[str, str] = {}
     for original in originals:
         plain = re.sub(r"[^a-z0-9_]+", "_", naming.snake_case(original)).strip("_")
-        name = naming.singular(re.sub(r"__+", "_", plain))
-        if name in naming.RESERVED_RESOURCES or naming.is_python_keyword(name):
-            name = f"{name}_record"
+        name = allowed_name(naming.singular(re.sub(r"__+", "_", plain)))
         if name in names.values():
             name = f"{name}_2"
         if naming.invalid_name(name, "resource") or name in names.values():
@@ -126,6 +124,12 @@ def resource_names(originals: Sequence[str], notes: _Notes) -> dict[str, str]:
             notes.lossy(original, f"'{original}' becomes the resource '{name}'")
         names[original] = name
     return names
+
+
+def allowed_name(name: str) -> str:
+    """Return `name`, or another where the service itself uses it: `account` -> `account_record`."""
+    taken = naming.RESERVED_RESOURCES | stack_loader.reserved(stack_loader.DEFAULT)
+    return f"{name}_record" if name in taken or naming.is_python_keyword(name) else name
 
 
 def _is_join(table: Table, names: dict[str, str]) -> bool:
