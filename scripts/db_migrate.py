@@ -7,7 +7,6 @@
 #   "psycopg[binary]==3.3.9",
 #   "pymysql==1.2.4",
 #   "pyyaml==6.0.4",
-#   "sqlglot==30.30.0",
 # ]
 # ///
 """Write, check, rehearse and apply SQL migrations; `--help` lists the commands."""

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
-from senior_backend.console.environment import build
 
+from senior_backend.console.environment import build
 from tests.documents import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 SCHEMA = json.loads((ROOT / "scripts" / "senior_backend" / "console" / "envelope.schema.json").read_text())
@@ -37,7 +37,9 @@ resources:
 PASSWORD = "golden path 1234"
 
 
-def call(tool: str, *arguments: str, cwd: Path, expected: int | None = 0, **environment: str) -> dict[str, Any]:
+def call(
+    tool: str, *arguments: str, cwd: Path, environment: Mapping[str, str] | None = None, expected: int | None = 0
+) -> dict[str, Any]:
     """Run a script with `--json`, check its exit code and envelope, and return the document."""
     done = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / f"{tool}.py"), *arguments, "--json"],
@@ -46,7 +48,7 @@ def call(tool: str, *arguments: str, cwd: Path, expected: int | None = 0, **envi
         text=True,
         check=False,
         timeout=280,
-        env={**os.environ, **environment},
+        env={**os.environ, **(environment or {})},
     )
     assert done.returncode == expected or expected is None, (
         f"{tool} {' '.join(arguments)}\n{done.stdout[-4000:]}\n{done.stderr[-2000:]}"
@@ -57,13 +59,13 @@ def call(tool: str, *arguments: str, cwd: Path, expected: int | None = 0, **envi
     return document
 
 
-def measure(*arguments: str, cwd: Path, **environment: str) -> dict[str, Any]:
+def measure(*arguments: str, cwd: Path, environment: Mapping[str, str]) -> dict[str, Any]:
     """Run the load test until its measurement is valid, three times at most: a busy machine makes it say 3."""
     for _ in range(2):
-        document = call("load_test", *arguments, cwd=cwd, expected=None, **environment)
+        document = call("load_test", *arguments, cwd=cwd, environment=environment, expected=None)
         if document["exit_code"] != 3:
             return document
-    return call("load_test", *arguments, cwd=cwd, expected=None, **environment)
+    return call("load_test", *arguments, cwd=cwd, environment=environment, expected=None)
 
 
 @pytest.fixture
@@ -88,10 +90,10 @@ def project(tmp_path: Path) -> Path:
     call("api_scaffold", "--out", ".", "--check", cwd=folder)
     # As in a shell in which the project's virtual environment is active.
     active = str(build(folder / "requirements-dev.txt", "fastapi").parent.parent)
-    call("db_migrate", "new", "add_index_on_orders_created_at", cwd=folder, VIRTUAL_ENV=active)
+    call("db_migrate", "new", "add_index_on_orders_created_at", cwd=folder, environment={"VIRTUAL_ENV": active})
     # What production runs is linted; rendering SQL offline connects to nothing.
     production = "postgresql://shop@db.example/shop"
-    call("db_migrate", "lint", cwd=folder, VIRTUAL_ENV=active, DATABASE_URL=production)
+    call("db_migrate", "lint", cwd=folder, environment={"VIRTUAL_ENV": active, "DATABASE_URL": production})
     return folder
 
 
@@ -117,12 +119,12 @@ def service(project: Path, base_url: str) -> Iterator[Path]:
 @pytest.mark.slow
 def test_from_nothing_to_a_load_tested_service(service: Path, base_url: str) -> None:
     environment = {"BASE_URL": base_url, "LOAD_PASSWORD": PASSWORD}
-    waited = call("health_check", "--services", "services.yaml", "--wait", "60s", cwd=service, **environment)
+    waited = call("health_check", "--services", "services.yaml", "--wait", "60s", cwd=service, environment=environment)
     assert waited["exit_code"] == 0
     load = ("--scenario", "load-scenario.yaml", "--slo", "p90<2s,errors<1%")
-    tested = measure(*load, "--stages", "5s@20", "--html", "report.html", cwd=service, **environment)
+    tested = measure(*load, "--stages", "5s@20", "--html", "report.html", cwd=service, environment=environment)
     assert "find-max" in " ".join(step["command"] for step in tested["next"]), tested["summary"]
     assert "<svg" in (service / "report.html").read_text()
     assert tested["exit_code"] == 0, tested["summary"]
-    found = measure(*load, "--find-max", "--duration", "2s", "--max-rate", "100", cwd=service, **environment)
+    found = measure(*load, "--find-max", "--duration", "2s", "--max-rate", "100", cwd=service, environment=environment)
     assert "requests/s" in found["summary"], found["summary"]

@@ -335,8 +335,8 @@ def test_nats_and_mqtt() -> None:
 
 
 def test_grpc() -> None:
-    import grpc  # type: ignore[import-untyped]
-    from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+    import grpc
+    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
     server = grpc.server(futures.ThreadPoolExecutor(2))
     servicer = health.HealthServicer()

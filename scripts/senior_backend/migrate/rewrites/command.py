@@ -44,7 +44,7 @@ def rewrite_command(options: argparse.Namespace) -> tuple[Report, str]:
                 where=unit.path,
                 hint="Render it to SQL (`alembic upgrade --sql`, `manage.py sqlmigrate`) and rewrite that.",
             )
-    environment.ensure("migrate", ["postgast", "jinja2"] if engine == "postgresql" else ["sqlglot", "jinja2"])
+    environment.ensure("migrate", ["postgast", "jinja2"] if engine == "postgresql" else ["jinja2"])
     return _rewrite(options, units, engine)
 
 

@@ -118,7 +118,7 @@ class PostgreSQL(Database):
     write = rows
 
     async def try_lock(self, name: str) -> bool:
-        raise NotImplementedError("a lock needs a transaction")
+        raise RuntimeError("a lock needs a transaction")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

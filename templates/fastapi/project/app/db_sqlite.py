@@ -108,7 +108,7 @@ class SQLite(Database):
                 return list(await self._all[0].execute_fetchall(sql, arguments))
 
     async def try_lock(self, name: str) -> bool:
-        raise NotImplementedError("a lock needs a transaction")
+        raise RuntimeError("a lock needs a transaction")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
