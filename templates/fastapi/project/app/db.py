@@ -90,6 +90,10 @@ class Connection(ABC):
     async def write(self, statement: ClauseElement, values: Values) -> Sequence[Row]:
         """Run one writing statement and return the rows of its RETURNING."""
 
+
+class Transaction(Connection):
+    """Statements that commit together, or not at all."""
+
     @abstractmethod
     async def try_lock(self, name: str) -> bool:
         """Take the lock called `name` until the transaction ends; False when another one holds it."""
@@ -109,7 +113,7 @@ class Database(Connection):
         """Close every connection."""
 
     @abstractmethod
-    def transaction(self) -> AbstractAsyncContextManager[Connection]:
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Return a context in which statements commit together, or not at all."""
 
 

@@ -8,7 +8,7 @@ import asyncpg
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as postgresql_dialect
 from sqlalchemy.sql import ClauseElement
 
-from app.db import Compiler, Connection, ConstraintError, Database, DatabaseUnavailableError, Row, Values
+from app.db import Compiler, ConstraintError, Database, DatabaseUnavailableError, Row, Transaction, Values
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -54,7 +54,7 @@ async def _reset(connection: Any) -> None:
         await connection.reset()
 
 
-class _Transaction(Connection):
+class _Transaction(Transaction):
     def __init__(self, connection: "PoolConnectionProxy[asyncpg.Record]", compiler: Compiler) -> None:
         self._connection, self._compile = connection, compiler
 
@@ -117,11 +117,8 @@ class PostgreSQL(Database):
 
     write = rows
 
-    async def try_lock(self, name: str) -> bool:
-        raise RuntimeError("a lock needs a transaction")
-
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
+    async def transaction(self) -> AsyncIterator[Transaction]:
         with _translated():
             async with self._open_pool.acquire(timeout=self._timeout) as connection, connection.transaction():
                 yield _Transaction(connection, self._compile)

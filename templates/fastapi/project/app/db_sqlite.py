@@ -11,7 +11,7 @@ import aiosqlite
 from sqlalchemy.dialects.sqlite.pysqlite import dialect as sqlite_dialect
 from sqlalchemy.sql import ClauseElement
 
-from app.db import Compiler, Connection, ConstraintError, Database, DatabaseUnavailableError, Row, Values
+from app.db import Compiler, ConstraintError, Database, DatabaseUnavailableError, Row, Transaction, Values
 
 _KINDS = {
     sqlite3.SQLITE_CONSTRAINT_UNIQUE: "unique",
@@ -55,7 +55,7 @@ def _translated() -> Iterator[None]:
         raise DatabaseUnavailableError(str(error)) from error
 
 
-class _Transaction(Connection):
+class _Transaction(Transaction):
     def __init__(self, connection: aiosqlite.Connection, compiler: Compiler) -> None:
         self._connection, self._compile = connection, compiler
 
@@ -107,11 +107,8 @@ class SQLite(Database):
             with _translated():
                 return list(await self._all[0].execute_fetchall(sql, arguments))
 
-    async def try_lock(self, name: str) -> bool:
-        raise RuntimeError("a lock needs a transaction")
-
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
+    async def transaction(self) -> AsyncIterator[Transaction]:
         writer = self._all[0]
         async with self._lock:
             try:

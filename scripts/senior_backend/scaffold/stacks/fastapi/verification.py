@@ -154,11 +154,17 @@ def _run(project: Path, check: Check) -> Step:
     started = time.monotonic()
     code, output = _call(check, project, environment)
     seconds = time.monotonic() - started
-    last = output.strip().splitlines()[-1].strip(" =")[:SHOWN_CHARACTERS] if output.strip() else ""
     if code == 0:
-        return Step(check.name, ok=True, seconds=seconds, detail=last)
+        return Step(check.name, ok=True, seconds=seconds, detail=_result(output.splitlines()))
     why = f"took longer than {check.seconds:.0f} s" if code is None else f"exit code {code}"
     return Step(check.name, ok=False, seconds=seconds, detail=why, output="\n".join(failing_lines(output.splitlines())))
+
+
+def _result(lines: Sequence[str]) -> str:
+    """Return the line that says what was done: the fuzzer's count of cases, else the last one."""
+    told = [line.strip(" =") for line in lines if line.strip(" =") and "WARNING" not in line]
+    counts = [line for line in told if " generated, " in line]
+    return (counts or told or [""])[-1][:SHOWN_CHARACTERS]
 
 
 def _call(check: Check, project: Path, environment: dict[str, str]) -> tuple[int | None, str]:
