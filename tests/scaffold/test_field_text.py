@@ -200,7 +200,7 @@ def any_field(draw: st.DrawFn, name: str) -> Field:
     if kind == "str":
         extra["length"] = draw(st.integers(20, 10_000))
     if kind == "decimal":
-        extra |= {"precision": 20, "scale": draw(st.integers(0, 4))}
+        extra |= {"precision": 18, "scale": draw(st.integers(0, 4))}
     if kind == "enum":
         extra["values"] = tuple(draw(st.lists(_VALUES, min_size=1, max_size=4, unique=True)))
     if kind == "money":

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -238,3 +239,13 @@ def test_a_file_that_is_no_database(tool: Tool) -> None:
 def test_passwords_are_masked() -> None:
     assert masked("postgresql://me:p@ss/w@host:1/db") == "postgresql://me:***@host:1/db"
     assert masked("postgresql://host/db?user=a&password=b") == "postgresql://host/db?user=a&password=***"
+
+
+def test_decimals_that_no_integer_holds_are_told(tmp_path: Path) -> None:
+    database = tmp_path / "wide.db"
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE readings (id INTEGER PRIMARY KEY, wide DECIMAL(30, 9) NOT NULL)")
+    _, drafts, findings = read_database(f"sqlite:///{database}")
+    settings = drafts[0].fields[0].settings
+    assert (settings["precision"].value, settings["scale"].value) == (18, 6)
+    assert any("more than 18 digits" in finding.message for finding in findings)

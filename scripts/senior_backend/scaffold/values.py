@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 STR_LIMIT: Final = 10_000
-DECIMAL_LIMIT: Final = 38
-"""Digits that every database keeps exactly (SQLite keeps text, MySQL ends at 65)."""
+DECIMAL_LIMIT: Final = 18
+"""Digits that every database keeps exactly: where there is no NUMERIC, a stack keeps a 64-bit integer."""
 ENUM_LIMIT: Final = 100
 INT32: Final = 2**31
 INT64: Final = 2**63

@@ -136,8 +136,8 @@ def _column(row: Any, labels: dict[int, list[str]]) -> Column:
         if length is None:
             kind = "text"
     if kind == "decimal":
-        precision, scale = ((modifier - 4) >> 16 & 0xFFFF, (modifier - 4) & 0x7FF) if modifier > 0 else (38, 10)
-        lossy = lossy if modifier > 0 else "numeric without precision becomes decimal(38,10)"
+        precision, scale = ((modifier - 4) >> 16 & 0xFFFF, (modifier - 4) & 0x7FF) if modifier > 0 else (18, 6)
+        lossy = lossy if modifier > 0 else "numeric without precision becomes decimal(18,6)"
     literal, computed = _default(default)
     return Column(
         name=name,

@@ -11,7 +11,7 @@ from senior_backend.scaffold import naming, stack_loader
 from senior_backend.scaffold.drafts import FieldDraft, LinkDraft, Located, ResourceDraft
 from senior_backend.scaffold.field_text import Text
 from senior_backend.scaffold.fields import SETTINGS
-from senior_backend.scaffold.values import STR_LIMIT
+from senior_backend.scaffold.values import DECIMAL_LIMIT, STR_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +33,7 @@ IGNORED: Final = frozenset(
     }
 )
 """Tables in which migration tools and extensions keep their own books."""
+CLIPPED_SCALE: Final = 6
 _PASSWORDS: Final = frozenset({"password", "password_hash", "hashed_password", "password_digest", "encrypted_password"})
 _QUOTED: Final = re.compile(r"'((?:[^']|'')*)'")
 _IN_LIST: Final = re.compile(
@@ -259,10 +260,15 @@ def _reference(table: Table, column: Column, key: ForeignKey, names: dict[str, s
 
 
 def _settings(table: Table, column: Column, kind: str, where: str, notes: _Notes) -> dict[str, Located[Any]]:
+    precision, scale = column.precision, column.scale
+    if precision is not None and precision > DECIMAL_LIMIT:
+        precision, scale = DECIMAL_LIMIT, min(scale or 0, CLIPPED_SCALE)
+        becomes = f"decimal({precision},{scale})"
+        notes.lossy(where, f"{column.native} has more than {DECIMAL_LIMIT} digits; it becomes {becomes}")
     found: dict[str, Any] = {
         "length": column.length if column.length is None else max(1, min(column.length, STR_LIMIT)),
-        "precision": column.precision,
-        "scale": column.scale,
+        "precision": precision,
+        "scale": scale,
         "values": list(column.values) or None,
         "min": column.minimum,
         "optional": column.nullable or None,
