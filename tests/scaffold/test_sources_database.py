@@ -246,6 +246,7 @@ def test_decimals_that_no_integer_holds_are_told(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(database)) as connection:
         connection.execute("CREATE TABLE readings (id INTEGER PRIMARY KEY, wide DECIMAL(30, 9) NOT NULL)")
     _, drafts, findings = read_database(f"sqlite:///{database}")
+    assert drafts[0].fields is not None
     settings = drafts[0].fields[0].settings
     assert (settings["precision"].value, settings["scale"].value) == (18, 6)
     assert any("more than 18 digits" in finding.message for finding in findings)

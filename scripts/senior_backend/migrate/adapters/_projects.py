@@ -35,8 +35,8 @@ def interpreter(project: Path, module: str) -> str:
     return shutil.which("python3") or shutil.which("python") or sys.executable
 
 
-def run(project: Path, module: str, arguments: Sequence[str]) -> str:
-    """Return what a command of the project prints on standard output.
+def run(project: Path, module: str, arguments: Sequence[str], *, shown: str | None = None) -> str:
+    """Return what a command of the project prints on standard output; `shown` names it in an error.
 
     Raises:
         UnavailableError: it cannot run; the message is its last line.
@@ -53,7 +53,7 @@ def run(project: Path, module: str, arguments: Sequence[str]) -> str:
     if failed:
         last = message.splitlines()[-1] if message else "no output"
         raise UnavailableError(
-            f"`{' '.join(command)}` failed: {last}",
+            f"`{shown or ' '.join(command)}` failed: {last}",
             code="project-tool-failed",
             where=str(project),
             hint=f"Make {module} run in this project first (its virtual environment, its settings), then call again.",

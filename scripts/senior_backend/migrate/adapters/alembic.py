@@ -32,6 +32,19 @@ _RUNNING = re.compile(r"^-- Running upgrade (?P<old>[^\n]*?) -> (?P<new>\w+)[^\n
 _VERSION_TABLE = re.compile(
     r"^(?:INSERT INTO|UPDATE|CREATE TABLE|DELETE FROM) alembic_version\b.*?;\s*$", re.MULTILINE | re.DOTALL
 )
+# `alembic upgrade head --sql` that also says for which database it prints; what env.py decides is not in its output.
+_PRINT_SQL = """
+from alembic.config import main
+from alembic.runtime.migration import MigrationContext
+made = MigrationContext.__init__
+def announce(self, dialect, *arguments, **options):
+    made(self, dialect, *arguments, **options)
+    print("-- Dialect", dialect.name)
+MigrationContext.__init__ = announce
+main(argv=["upgrade", "head", "--sql"], prog="alembic")
+"""
+_DIALECT = re.compile(r"^-- Dialect (postgresql|mysql|mariadb|sqlite)$", re.MULTILINE)
+_SETTING = re.compile(r"^SET [^;]*;", re.MULTILINE)
 _ON_POSTGRESQL = 'op.get_context().dialect.name == "postgresql"'
 _TYPES = {
     "string": "sa.Text()", "text": "sa.Text()", "integer": "sa.Integer()", "bigint": "sa.BigInteger()",
@@ -76,14 +89,19 @@ def read(root: Path) -> Iterable[Unit]:
     files = _revisions(root)
     if not files:
         return
-    text = _projects.run(root, "alembic", ["-m", "alembic", "upgrade", "head", "--sql"])
+    text = _projects.run(root, "alembic", ["-c", _PRINT_SQL], shown="alembic upgrade head --sql")
     marks = list(_RUNNING.finditer(text))
+    dialect = _DIALECT.search(text)
+    printed_for: Engine | None = dialect[1] if dialect else engine(root)  # type: ignore[assignment]
+    # What env.py sets on the connection, such as lock_timeout, holds for every revision.
+    settings = "".join(f"{one}\n" for one in _SETTING.findall(text[: marks[0].start()] if marks else ""))
     for index, mark in enumerate(marks):
         end = marks[index + 1].start() if index + 1 < len(marks) else len(text)
         body = _VERSION_TABLE.sub("", text[mark.end() : end])
         path = files.get(mark["new"], (root / "alembic.ini", ()))[0]
         alone = "autocommit_block" in shared.head(path, 65536)
-        yield Unit(path, re.sub(r"^(?:BEGIN|COMMIT);\s*$", "", body, flags=re.MULTILINE), not alone, engine(root), None)
+        body = settings + re.sub(r"^(?:BEGIN|COMMIT);\s*$", "", body, flags=re.MULTILINE)
+        yield Unit(path, body, not alone, printed_for, None)
 
 
 def tables(root: Path) -> dict[str, dict[str, str]]:
