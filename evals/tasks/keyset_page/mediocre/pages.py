@@ -1,25 +1,24 @@
-"""Order list. Customers report orders missing between pages."""
-
-from __future__ import annotations
-
-from typing import Any
-
-import psycopg
+"""A tie-breaker, but the cursor is plain text that belongs to no query."""
 
 
 class BadCursor(Exception):
-    """Answered with 400."""
+    pass
 
 
-async def page(
-    connection: psycopg.AsyncConnection[Any], status: str, cursor: str | None, limit: int
-) -> tuple[list[int], str | None]:
-    """Return the ids of one page of orders in `status`, newest first, and the cursor of the next page or None."""
-    condition = "AND created_at < %s::timestamptz" if cursor else ""
-    rows = await (
-        await connection.execute(
-            f"SELECT id, created_at::text FROM orders WHERE status = %s {condition} ORDER BY created_at DESC LIMIT %s",
-            [status, *([cursor] if cursor else []), limit],
-        )
-    ).fetchall()
-    return [row[0] for row in rows], rows[-1][1] if len(rows) == limit else None
+async def page(connection, status, cursor, limit):
+    parameters = [status]
+    condition = ""
+    if cursor:
+        try:
+            created_at, order = cursor.split("|")
+            parameters += [created_at, int(order)]
+        except ValueError as error:
+            raise BadCursor from error
+        condition = "AND (created_at, id) < (%s::timestamptz, %s)"
+    query = (
+        f"SELECT id, created_at::text FROM orders WHERE status = %s {condition}"
+        " ORDER BY created_at DESC, id DESC LIMIT %s"
+    )
+    rows = await (await connection.execute(query, [*parameters, limit + 1])).fetchall()
+    last = rows[limit - 1] if len(rows) > limit else None
+    return [row[0] for row in rows[:limit]], f"{last[1]}|{last[0]}" if last else None
