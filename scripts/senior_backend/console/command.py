@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import dataclasses
-import os
-import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from senior_backend import __version__
-from senior_backend.console.errors import InputError, ToolError, did_you_mean
 from senior_backend.console.exit_codes import EPILOG, ExitCode
-from senior_backend.console.output import emit
-from senior_backend.console.report import Finding, Report
 
+# What a run needs beyond its parser is imported where it is used: `--help` needs none of it.
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from senior_backend.console.report import Report
 
 
 DOORS = ("api_scaffold", "db_migrate", "load_test", "health_check")
-DOOR = re.compile(rf"((?:^|(?<=&& )|(?<=; )))(?:python3? )?(?:\S*/)?((?:{'|'.join(DOORS)})\.py)(?= |$)")
+DOOR = rf"((?:^|(?<=&& )|(?<=; )))(?:python3? )?(?:\S*/)?((?:{'|'.join(DOORS)})\.py)(?= |$)"
 """The call of a door at the beginning of a command: `python3 scripts/db_migrate.py`, `db_migrate.py`."""
 
 
@@ -40,6 +36,8 @@ class Parser(argparse.ArgumentParser):
         Raises:
             InputError: always.
         """
+        from senior_backend.console.errors import InputError, did_you_mean
+
         prefix, marker, rest = message.partition("unrecognized arguments: ")
         if marker and not prefix:
             known = [option for action in self._actions for option in action.option_strings]
@@ -62,7 +60,13 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that every command shares: `--json` and `--output FILE`."""
     group = parser.add_argument_group("output")
     group.add_argument("--json", action="store_true", help="print one JSON document on standard output")
-    group.add_argument("--output", type=Path, metavar="FILE", help="also write the whole JSON document to FILE")
+    group.add_argument("--output", type=_path, metavar="FILE", help="also write the whole JSON document to FILE")
+
+
+def _path(text: str) -> Path:
+    from pathlib import Path
+
+    return Path(text)
 
 
 def runnable(report: Report, program: str) -> Report:
@@ -71,15 +75,18 @@ def runnable(report: Report, program: str) -> Report:
     Tools name each other's doors in short (`db_migrate.py plan`); the doors lie beside `program`. Behind a `cd`
     the path is absolute.
     """
+    import dataclasses
+    import re
+    import shlex
+    from pathlib import Path
+
     folder = Path(program).parent
     if Path(program).stem not in DOORS or not folder.joinpath(f"{report.tool}.py").is_file():
         return report
 
-    import shlex
-
     def call(text: str) -> str:
         place = folder.resolve() if text.startswith("cd ") else folder
-        return DOOR.sub(lambda match: f"{match[1]}python3 {shlex.quote(str(place / match[2]))}", text)
+        return re.sub(DOOR, lambda match: f"{match[1]}python3 {shlex.quote(str(place / match[2]))}", text)
 
     return dataclasses.replace(
         report, next=tuple(dataclasses.replace(step, command=call(step.command)) for step in report.next)
@@ -102,9 +109,20 @@ def run(
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
+    refused: Exception | None = None
+    try:
+        options = parser.parse_args(arguments)  # `--help` and `--version` end the process here
+    except Exception as error:
+        refused = error
+
+    from senior_backend.console.errors import ToolError
+    from senior_backend.console.output import emit
+    from senior_backend.console.report import Finding, Report
+
     try:
         try:
-            options = parser.parse_args(arguments)
+            if refused is not None:
+                raise refused
             as_json, output = options.json, options.output
             report, body = handle(options)
         except ToolError as error:
@@ -127,6 +145,9 @@ def run(
             report = error.to_report(tool)
             emit(report, as_json=as_json)
     except BrokenPipeError:
+        import contextlib
+        import os
+
         # The reader (`| head`) went away; without this the interpreter complains again while it shuts down.
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
