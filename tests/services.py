@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -53,6 +54,17 @@ def require(name: str) -> str:
     if service.answers():
         return service.url
     message = f"{name} does not answer at {service.url}; set {service.variable} to use another server"
+    if os.environ.get(REQUIRE_VARIABLE):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def program(name: str, why: str) -> str:
+    """Return the path of a program beyond Python; skip the test, or fail it where services are required."""
+    path = shutil.which(name)
+    if path:
+        return path
+    message = f"{name} is not on PATH: {why}"
     if os.environ.get(REQUIRE_VARIABLE):
         pytest.fail(message)
     pytest.skip(message)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import shutil
 import socket
 import subprocess
 from pathlib import Path
@@ -16,6 +15,7 @@ from senior_backend.load import export_k6, exports, slo
 from senior_backend.load.model import Plan, Stage, Target
 from senior_backend.load.scenario import Request, Scenario
 from senior_backend.load.templates import literal
+from tests import services
 from tests.load.demo import Demo, Outcome, call, running
 
 if TYPE_CHECKING:
@@ -71,8 +71,7 @@ def export(kind: str, folder: Path, *more: str, **variables: str) -> tuple[Outco
 
 def run_k6(script: Path, answers: dict[str, Any], count: int = 60) -> dict[str, Any]:
     """Run an exported script with the stub in place of k6's modules."""
-    node = shutil.which("node")
-    assert node, "Node.js runs the exported script in this test"
+    node = services.program("node", "it runs the exported script")
     subprocess.run([node, "--check", "--input-type=module"], input=script.read_text(), text=True, check=True)
     text = script.read_text()
     for line, global_ in (

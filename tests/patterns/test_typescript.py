@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -21,10 +20,8 @@ PYTHON = ROOT / "templates" / "patterns" / "python"
 @pytest.fixture(scope="module")
 def project() -> Path:
     """A copy of the patterns with their dependencies, installed once for each lock file."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if not node or not npm:
-        message = "node and npm are needed to prove the TypeScript patterns"
-        (pytest.fail if os.environ.get(services.REQUIRE_VARIABLE) else pytest.skip)(message)
+    for name in ("node", "npm"):
+        services.program(name, "it proves the TypeScript patterns")
     lock = (SOURCE / "package-lock.json").read_bytes()
     folder = cache_folder() / "npm" / f"patterns-{hashlib.sha256(lock).hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
