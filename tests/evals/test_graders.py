@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,8 @@ def test_workspaces_are_isolated_and_compared(tmp_path: Path, capsys: pytest.Cap
     for place in tmp_path.glob("review_migrations/*/*/workspace"):
         assert not (place / "grade.py").exists()
     good = TASKS / "review_migrations" / "good" / "review.json"
-    assert run.main(["agent", str(tmp_path), "--", "cp", str(good), "."]) == 0
+    copy = [sys.executable, "-c", "import shutil, sys; shutil.copy(sys.argv[1], '.')", str(good)]
+    assert run.main(["agent", str(tmp_path), "--", *copy]) == 0
     (without / "review.json").write_text("{}")
     assert run.main(["grade", str(tmp_path)]) == 0
     benchmark = json.loads((tmp_path / "benchmark.json").read_text())

@@ -42,25 +42,31 @@ class Statement:
     data: str | None = None
 
 
+# No possessive quantifiers: Python 3.11.0 to 3.11.2 (Debian 12 ships that) gets some of them wrong. Instead every
+# repetition is unrolled, so that each character has one way to match, and no second quote follows a closing one.
 _PATTERNS = {
     "postgresql": r"""
         (?P<comment>--[^\n]*)
       | (?P<block>/\*)
-      | (?P<quoted>(?<![\w$])[eE]'(?:[^'\\]|\\.|'')*+' | '(?:[^']|'')*+' | "(?:[^"]|"")*+")
+      | (?P<quoted>(?<![\w$])[eE]'[^'\\]*(?:(?:\\.|'')[^'\\]*)*'(?!')
+          | '[^']*(?:''[^']*)*'(?!')
+          | "[^"]*(?:""[^"]*)*"(?!"))
       | (?P<dollar>(?<![\w$])\$(?:[A-Za-z_\u0080-\U0010ffff][\w\u0080-\U0010ffff]*)?\$)
       | (?P<meta>\\[^\n]*)
       | (?P<open>['"])
     """,
     "mysql": r"""
         (?P<delimiter>^[^\S\n]*(?i:DELIMITER)\b[^\n]*)
-      | (?P<comment>\#[^\n]* | --(?=[\s\x00-\x1f]|\Z)[^\n]* | /\*(?!M?!)(?:[^*]|\*(?!/))*+\*/)
-      | (?P<quoted>'(?:[^'\\]|\\.|'')*+' | "(?:[^"\\]|\\.|"")*+" | `(?:[^`]|``)*+`)
+      | (?P<comment>\#[^\n]* | --(?=[\s\x00-\x1f]|\Z)[^\n]* | /\*(?!M?!)[^*]*(?:\*(?!/)[^*]*)*\*/)
+      | (?P<quoted>'[^'\\]*(?:(?:\\.|'')[^'\\]*)*'(?!')
+          | "[^"\\]*(?:(?:\\.|"")[^"\\]*)*"(?!")
+          | `[^`]*(?:``[^`]*)*`(?!`))
       | (?P<conditional>/\*M?!)
       | (?P<open>['"`]|/\*)
     """,
     "sqlite": r"""
-        (?P<comment>--[^\n]*|/\*(?:[^*]|\*(?!/))*+\*/)
-      | (?P<quoted>'(?:[^']|'')*+' | "(?:[^"]|"")*+" | `(?:[^`]|``)*+` | \[[^\]]*\])
+        (?P<comment>--[^\n]*|/\*[^*]*(?:\*(?!/)[^*]*)*\*/)
+      | (?P<quoted>'[^']*(?:''[^']*)*'(?!') | "[^"]*(?:""[^"]*)*"(?!") | `[^`]*(?:``[^`]*)*`(?!`) | \[[^\]]*\])
       | (?P<open>['"`]|/\*)
     """,
 }
@@ -80,7 +86,10 @@ _SQLITE_TRIGGER = re.compile(r"(?:EXPLAIN\s+)?CREATE\s+(?:TEMP\s+|TEMPORARY\s+)?
 _COPY_HEAD = re.compile(r"COPY\b[^;]*\bFROM\s+STDIN\b", re.IGNORECASE)
 _COPY_END = re.compile(r"^\\\.[^\S\n]*\r?$", re.MULTILINE)
 _BLOCK_EDGE = re.compile(r"/\*|\*/")
-_INNER_QUOTED = re.compile(r"""'(?:[^'\\]|\\.|'')*+'|"(?:[^"\\]|\\.|"")*+"|`(?:[^`]|``)*+`|\*/""", re.DOTALL)
+_INNER_QUOTED = re.compile(
+    r"""'[^'\\]*(?:(?:\\.|'')[^'\\]*)*'(?!')|"[^"\\]*(?:(?:\\.|"")[^"\\]*)*"(?!")|`[^`]*(?:``[^`]*)*`(?!`)|\*/""",
+    re.DOTALL,
+)
 
 
 class Places:
