@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 from dataclasses import dataclass
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import pytest
@@ -51,20 +52,21 @@ SERVICES = {
 def require(name: str) -> str:
     """Return the URL of a server that answers; skip the test, or fail it where services are required."""
     service = SERVICES[name]
-    if service.answers():
-        return service.url
-    message = f"{name} does not answer at {service.url}; set {service.variable} to use another server"
-    if os.environ.get(REQUIRE_VARIABLE):
-        pytest.fail(message)
-    pytest.skip(message)
+    if not service.answers():
+        missing(f"{name} does not answer at {service.url}; set {service.variable} to use another server")
+    return service.url
 
 
-def program(name: str, why: str) -> str:
+def program(name: str, why: str, path: str | None = None) -> str:
     """Return the path of a program beyond Python; skip the test, or fail it where services are required."""
-    path = shutil.which(name)
-    if path:
-        return path
-    message = f"{name} is not on PATH: {why}"
+    found = shutil.which(name, path=path)
+    if not found:
+        missing(f"{name} is not installed or not on PATH: {why}")
+    return found
+
+
+def missing(message: str) -> NoReturn:
+    """Skip the test because the machine lacks something, or fail it where services are required."""
     if os.environ.get(REQUIRE_VARIABLE):
         pytest.fail(message)
     pytest.skip(message)

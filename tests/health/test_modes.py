@@ -26,6 +26,12 @@ from tests.health.test_outputs import ENVELOPE
 DOOR = str(ROOT / "scripts" / "health_check.py")
 
 
+@pytest.fixture(autouse=True)
+def _system_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`exec` checks run echo, sh and sleep, which every system has, also where PATH names Python alone."""
+    monkeypatch.setenv("PATH", f"{os.environ.get('PATH', '')}{os.pathsep}{os.defpath}")
+
+
 def call(*arguments: str, cwd: Path | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, DOOR, *arguments], capture_output=True, text=True, cwd=cwd, timeout=60, check=False, **options

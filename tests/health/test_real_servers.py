@@ -69,8 +69,7 @@ def own_postgresql() -> Iterator[tuple[Path, int]]:
     """A PostgreSQL of our own that asks for SCRAM passwords and has few connections; its folder and port."""
     programs = Path("/usr/lib/postgresql/15/bin")
     if not (programs / "initdb").exists():
-        services.require("postgresql")
-        pytest.skip("the programs of a PostgreSQL server are not installed")
+        services.missing("the programs of a PostgreSQL server are not installed")
     folder = Path(tempfile.mkdtemp(prefix="health-postgresql-"))  # where another user can get to
     port = servers.free_port()
     account: dict[str, Any] = {}
@@ -216,10 +215,8 @@ def test_mysql_native_password(mariadb_url: str) -> None:
 def test_mariadb_with_too_many_connections() -> None:
     import pymysql
 
-    install, program = shutil.which("mariadb-install-db"), shutil.which("mariadbd", path="/usr/sbin:/usr/bin")
-    if not install or not program:
-        services.require("mariadb")
-        pytest.skip("the programs of a MariaDB server are not installed")
+    install = services.program("mariadb-install-db", "it makes a server of our own")
+    program = services.program("mariadbd", "it is a server of our own", "/usr/sbin:/usr/bin")
     folder = Path(tempfile.mkdtemp(prefix="health-mariadb-"))
     port = servers.free_port()
     account = ["--user=root"] if os.getuid() == 0 else []
@@ -255,10 +252,7 @@ def test_redis(redis_url: str) -> None:
 
 @pytest.mark.slow
 def test_redis_that_wants_a_password_is_loading_or_has_lost_its_primary(tmp_path: Path) -> None:
-    program = shutil.which("redis-server")
-    if not program:
-        services.require("redis")
-        pytest.skip("the program redis-server is not installed")
+    program = services.program("redis-server", "it is a server of our own")
     port = servers.free_port()
     command = [program, "--port", str(port), "--save", "", "--dir", str(tmp_path), "--requirepass", "s3cret"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
@@ -280,10 +274,7 @@ def test_redis_that_wants_a_password_is_loading_or_has_lost_its_primary(tmp_path
 
 @pytest.mark.slow
 def test_redis_that_loads_its_data(tmp_path: Path) -> None:
-    program = shutil.which("redis-server")
-    if not program:
-        services.require("redis")
-        pytest.skip("the program redis-server is not installed")
+    program = services.program("redis-server", "it is a server of our own")
     port = servers.free_port()
     slow = ["--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024", "--rdbcompression", "no"]
     command = [program, "--port", str(port), "--save", "", "--dir", str(tmp_path), "--enable-debug-command", "yes"]
@@ -395,9 +386,8 @@ def test_smtp() -> None:
 
 
 def test_ssh(tmp_path: Path) -> None:
-    program = shutil.which("sshd", path="/usr/sbin:/usr/bin:/usr/local/sbin")
-    if not program or not shutil.which("ssh-keygen"):
-        pytest.skip("no OpenSSH server is installed")
+    program = services.program("sshd", "it is a server of our own", "/usr/sbin:/usr/bin:/usr/local/sbin")
+    services.program("ssh-keygen", "it makes the server's key")
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     port = servers.free_port()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import shutil
 import socket
 import ssl
 import subprocess
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from senior_backend.health import tls
+from tests import services
 from tests.health import servers
 from tests.health.checking import check, one
 
@@ -33,8 +33,7 @@ def certificate(folder: Path, name: str, days: int, *, subject: str = "localhost
 
 
 def _openssl(*words: Any) -> str:
-    if not shutil.which("openssl"):
-        pytest.skip("the openssl program is not installed")
+    services.program("openssl", "it makes certificates")
     done = subprocess.run(["openssl", *map(str, words)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

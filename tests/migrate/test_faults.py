@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests import services
 from tests.migrate.support import ROOT, start, write_migrations
-from tests.services import REQUIRE_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -301,8 +301,7 @@ def own_postgresql(tmp_path: Path) -> Iterator[tuple[str, Callable[..., None]]]:
         Path(found) for found in [shutil.which("initdb")] if found
     ]
     if not binaries:
-        message = "there is no initdb to make a server that can be stopped"
-        pytest.fail(message) if os.environ.get(REQUIRE_VARIABLE) else pytest.skip(message)
+        services.missing("there is no initdb to make a server that can be stopped")
     folder = Path(tempfile.mkdtemp(prefix="pg"))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
