@@ -42,3 +42,18 @@ def test_modules_that_a_reference_names_exist(path: Path) -> None:
     for name in named:
         assert (ROOT / "templates" / "patterns" / "python" / f"{name}.py").is_file(), name
         assert (ROOT / "templates" / "patterns" / "typescript" / f"{name}.ts").is_file(), name
+
+
+def test_the_router_names_every_reference_and_every_module() -> None:
+    text = (ROOT / "SKILL.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"\(references/(\w+)\.md\)", text))
+    assert listed == {path.stem for path in REFERENCES}
+    python = (ROOT / "templates" / "patterns" / "python").glob("*.py")
+    modules = {path.stem for path in python if not path.stem.startswith("test_")} - {"pg_proof"}
+    section = text.split("## Modules to copy")[1].split("\n## ")[0]
+    assert modules <= set(re.findall(r"`(\w+)`", section))
+    words = {14: "fourteen references", 26: "26\nmodules"}
+    assert (len(listed), len(modules)) == tuple(words)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for phrase in words.values():
+        assert phrase in readme, "the README counts otherwise"
