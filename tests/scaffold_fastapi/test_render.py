@@ -16,9 +16,22 @@ from senior_backend.console.errors import InputError
 from senior_backend.scaffold.model import Action, Field, Resource, Service
 from senior_backend.scaffold.stacks import fastapi as stack
 from senior_backend.scaffold.stacks.fastapi import literals
+from tests.documents import ROOT
 from tests.scaffold_fastapi import models
 from tests.scaffold_fastapi.conftest import Project, write
 
+PATTERNS = ROOT / "templates" / "patterns" / "python"
+EVERYWHERE = {
+    "etag",
+    "graceful_shutdown",
+    "idempotency",
+    "jwt_verify",
+    "keyset_cursor",
+    "passwords",
+    "problem_details",
+    "rate_limiter",
+}
+PROVEN = {"graceful_shutdown", "jwt_verify", "passwords", "problem_details"}
 HOSTILE = [
     '"); import os; os.system("touch /tmp/owned")  #',
     "'''\"\"\"\\",
@@ -94,6 +107,25 @@ def test_a_new_resource_leaves_the_others_alone() -> None:
     assert set(after.keys() - before.keys()) == {
         f"app/resources/tags/{name}.py" for name in ("__init__", "routes", "schemas", "table")
     }
+
+
+def test_the_patterns_are_carried_as_they_are_and_used() -> None:
+    """No second version: a pattern that applies is the collection's own module, and the service calls it."""
+    for service in (models.ONE, models.SHOP, models.PLAIN):
+        files = {file.path: file.content for file in stack.render(service)}
+        carried = {path for path in files if "/patterns/" in path} - {"app/patterns/__init__.py"}
+        for path in carried:
+            assert files[path] == (PATTERNS / Path(path).name).read_text(), path
+        own = "".join(text for path, text in files.items() if path.startswith("app/") and path not in carried)
+        used = {Path(path).stem for path in carried if path.startswith("app/")}
+        accounts = service.identity is not None
+        assert used == {*EVERYWHERE, *({"refresh_tokens"} if accounts else ())}
+        for name in used:
+            assert f"from app.patterns.{name} import" in own or f"app.patterns import {name}" in own, name
+        for done_by_a_pattern in ("argon2", "b64", "hmac", "sha256", "jwt.decode", "redis.call", "token_urlsafe(32)"):
+            assert done_by_a_pattern not in own, done_by_a_pattern
+        proofs = {path for path in carried if path.startswith("tests/")}
+        assert proofs == {f"tests/patterns/test_{name}.py" for name in PROVEN}
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 Guarantees: `If-Match` is compared strongly, `If-None-Match` weakly (RFC 9110, 13.1.1 and 13.1.2), lists and `*`
     included; `conditional_update` writes only on the version that the client saw, in a single statement.
-Needs: a column `version int NOT NULL` on the row; psycopg >= 3.1.
+Needs: the standard library; `conditional_update` a column `version int NOT NULL` on the row, and psycopg >= 3.1.
 Fails: `PreconditionFailed` (412), `PreconditionRequired` (428), `BadHeader` (400).
 Prove: pytest test_etag.py   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
 """
@@ -12,13 +12,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from psycopg import sql
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from psycopg import AsyncConnection
 
+LONGEST = 4096
 TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 TAGS = re.compile(rf"[ \t,]*{TAG}(?:[ \t]*,[ \t,]*{TAG})*[ \t,]*")
 
@@ -48,7 +47,7 @@ def parse(header: str) -> list[str] | None:
     """
     if header.strip() == "*":
         return None
-    if len(header) > 4096 or not TAGS.fullmatch(header):
+    if len(header) > LONGEST or not TAGS.fullmatch(header):
         raise BadHeader("expected * or a list of quoted entity tags")
     return re.findall(TAG, header)
 
@@ -91,6 +90,8 @@ async def conditional_update(
     Raises:
         PreconditionFailed: there is no such row with one of `versions`.
     """
+    from psycopg import sql
+
     assignments = sql.SQL(", ").join(
         sql.SQL("{} = {}").format(sql.Identifier(column), sql.Placeholder(f"v_{column}")) for column in values
     )

@@ -2,8 +2,8 @@
 
 Guarantees: after SIGTERM `/readyz` fails at once while requests are still served for `lead` seconds, so that load
     balancers stop sending before the socket closes; requests in flight get up to `drain` seconds; `on_stop` runs after
-    the last of them. A second signal ends the waiting.
-Needs: uvicorn >= 0.30. In Kubernetes terminationGracePeriodSeconds > lead + drain + time of on_stop.
+    the last of them. A second signal ends the waiting. An application that cannot start ends the process with 3.
+Needs: uvicorn >= 0.36. In Kubernetes terminationGracePeriodSeconds > lead + drain + time of on_stop.
 Fails: requests that outlive `drain` are cancelled (the client gets a 500 or a closed connection); the process still
     ends with 0.
 Prove: pytest test_graceful_shutdown.py
@@ -45,11 +45,10 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the shutdown at the first signal, hurry at the second."""
-        if self._readiness.ready and self._loop is not None and self._lead > 0:
-            self._readiness.ready = False
+        first, self._readiness.ready = self._readiness.ready, False
+        if first and self._loop is not None and self._lead > 0:
             self._loop.call_soon_threadsafe(self._loop.call_later, self._lead, self._close)
-        elif not self._readiness.ready or self._lead <= 0:
-            self._readiness.ready = False
+        else:
             super().handle_exit(sig, frame)
 
     def _close(self) -> None:
@@ -60,21 +59,32 @@ def serve(
     app: Any,
     readiness: Readiness,
     *,
-    on_stop: Callable[[], Awaitable[None]],
+    on_stop: Callable[[], Awaitable[None]] | None = None,
     lead: float = 10.0,
     drain: float = 20.0,
     **config: Any,
 ) -> None:
-    """Serve `app` until SIGTERM or SIGINT, then stop as the module says; `lead` and `drain` are seconds."""
-    server = Server(uvicorn.Config(app, timeout_graceful_shutdown=round(drain), **config), readiness, lead)
+    """Serve `app` until SIGTERM or SIGINT, then stop as the module says; `lead` and `drain` are seconds.
+
+    `on_stop` is for what the application's own lifespan does not close.
+
+    Raises:
+        SystemExit: 3, the application did not start; uvicorn has logged why.
+    """
+    settings = uvicorn.Config(app, timeout_graceful_shutdown=round(drain), **config)
+    server = Server(settings, readiness, lead)
 
     async def run() -> None:
         try:
             await server.serve()
         finally:
-            await on_stop()
+            if on_stop is not None:
+                await on_stop()
 
     # uvicorn raises the signal again after its shutdown; by then the work is done and the process shall end with 0.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    asyncio.run(run())
+    with asyncio.Runner(loop_factory=settings.get_loop_factory()) as runner:
+        runner.run(run())
+    if not server.started:
+        raise SystemExit(3)

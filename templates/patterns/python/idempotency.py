@@ -3,7 +3,8 @@
 Guarantees: for one (scope, key) the effect happens once, whatever the number of concurrent or later repeats and
     whenever a process dies; a repeat gets the first answer, byte for byte. There is no "in progress" row that a
     crash could leave behind: the claim is a transaction-level advisory lock.
-Needs: psycopg >= 3.1, PostgreSQL >= 11, the table of `SCHEMA`. `scope` is principal + route, never empty.
+Needs: psycopg >= 3.1, PostgreSQL >= 11, the table of `SCHEMA`. `scope` is principal + route, never empty. With another
+    driver or database, write a `Store` and call `settle` in a transaction: the rules are there, the SQL is yours.
 Fails: `InProgress` (answer 409, with Retry-After) while the first call runs; `Mismatch` (answer 422) where the key
     was used with another request. An exception of the effect rolls everything back and stores nothing, so store
     only final outcomes: raise on anything that a retry may mend.
@@ -16,8 +17,9 @@ DELETE FROM idempotency_key WHERE created_at < now() - interval '2 days'.
 from __future__ import annotations
 
 import hashlib
+import hmac
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -55,6 +57,72 @@ class Answer:
     replayed: bool = False
 
 
+T = TypeVar("T")
+
+
+class Store(Protocol[T]):
+    """The statements for one scope and key, in a transaction that ends after `settle`; `T` is an answer."""
+
+    async def claim(self) -> bool:
+        """Take the key until the transaction ends, without waiting; False when another transaction has it."""
+
+    async def find(self) -> tuple[bytes, T] | None:
+        """Return the digest and the answer that were kept, marked as replayed."""
+
+    async def keep(self, digest: bytes, answer: T) -> None:
+        """Store them."""
+
+
+async def settle(store: Store[T], digest: bytes, effect: Callable[[], Awaitable[T]]) -> T:
+    """Return the answer of `effect`, or the one that was kept for a request of the same `digest`.
+
+    Raises:
+        InProgress: another transaction works on the same key.
+        Mismatch: the key was used with another request.
+    """
+    if not await store.claim():
+        raise InProgress("the first call with this key has not ended")
+    if (found := await store.find()) is not None:
+        kept, answer = found
+        if not hmac.compare_digest(kept, digest):
+            raise Mismatch("the key was used with another request")
+        return answer
+    answer = await effect()
+    await store.keep(digest, answer)
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class PostgreSQL:
+    """The store of `run_once`."""
+
+    connection: AsyncConnection[Any]
+    scope: str
+    key: str
+
+    async def claim(self) -> bool:
+        """Take the advisory lock of the key."""
+        name = f"{len(self.scope)}:{self.scope}:{self.key}"
+        claimed = await self.connection.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+        return bool((await claimed.fetchone() or (False,))[0])
+
+    async def find(self) -> tuple[bytes, Answer] | None:
+        """Read the key's row."""
+        found = await self.connection.execute(
+            "SELECT request_hash, status, body FROM idempotency_key WHERE scope = %s AND key = %s",
+            [self.scope, self.key],
+        )
+        row = await found.fetchone()
+        return None if row is None else (bytes(row[0]), Answer(row[1], bytes(row[2]), replayed=True))
+
+    async def keep(self, digest: bytes, answer: Answer) -> None:
+        """Insert the key's row."""
+        await self.connection.execute(
+            "INSERT INTO idempotency_key (scope, key, request_hash, status, body) VALUES (%s, %s, %s, %s, %s)",
+            [self.scope, self.key, digest, answer.status, answer.body],
+        )
+
+
 async def run_once(
     connection: AsyncConnection[Any],
     *,
@@ -74,21 +142,4 @@ async def run_once(
     """
     digest = hashlib.sha256(request).digest()
     async with connection.transaction():
-        claimed = await connection.execute(
-            "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [f"{len(scope)}:{scope}:{key}"]
-        )
-        if not (await claimed.fetchone() or (False,))[0]:
-            raise InProgress(key)
-        found = await connection.execute(
-            "SELECT request_hash, status, body FROM idempotency_key WHERE scope = %s AND key = %s", [scope, key]
-        )
-        if row := await found.fetchone():
-            if bytes(row[0]) != digest:
-                raise Mismatch(key)
-            return Answer(row[1], bytes(row[2]), replayed=True)
-        answer = await effect(connection)
-        await connection.execute(
-            "INSERT INTO idempotency_key (scope, key, request_hash, status, body) VALUES (%s, %s, %s, %s, %s)",
-            [scope, key, digest, answer.status, answer.body],
-        )
-        return answer
+        return await settle(PostgreSQL(connection, scope, key), digest, lambda: effect(connection))

@@ -14,7 +14,7 @@ import json
 import logging
 import uuid
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -66,21 +66,33 @@ def respond(
     errors: Sequence[Mapping[str, str]] = (),
 ) -> Response:
     """Return the problem as a response; `errors` holds `pointer` (RFC 6901) and `message` for each wrong input."""
-    body: dict[str, Any] = {
-        "type": f"urn:problem:{code}",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        # scope["path"], never request.url: that is built from the Host header, which is the client's to choose.
-        "instance": request.scope["path"],
-        "code": code,
-        "requestId": request_id(request),
-    }
-    if errors:
-        body["errors"] = list(errors)
+    # scope["path"], never request.url: that is built from the Host header, which is the client's to choose.
+    body = problem(status, code, detail, instance=request.scope["path"], request_id=request_id(request), errors=errors)
     # Content-Length of the original answer would be wrong for this one.
     kept = {name: value for name, value in (headers or {}).items() if name.lower() != "content-length"}
     return Response(json.dumps(body), status, kept, "application/problem+json")
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    instance: str,
+    request_id: str,
+    errors: Sequence[Mapping[str, str]] = (),
+) -> dict[str, Any]:
+    """Return the members of a problem (RFC 9457, section 3.1); `code` names the type as well."""
+    members: dict[str, Any] = {
+        "type": f"urn:problem:{code.lower().replace('_', '-')}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": instance,
+        "code": code,
+        "requestId": request_id,
+    }
+    return members | ({"errors": list(errors)} if errors else {})
 
 
 def request_id(request: Request) -> str:
@@ -91,14 +103,14 @@ def request_id(request: Request) -> str:
 
 
 async def _problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ProblemError)
-    return respond(request, error.status, error.code, error.detail, error.headers, error.errors)
+    known = cast("ProblemError", error)
+    return respond(request, known.status, known.code, known.detail, known.headers, known.errors)
 
 
 async def _http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
-    return respond(request, error.status_code, code, str(error.detail), error.headers)
+    known = cast("HTTPException", error)
+    code = HTTPStatus(known.status_code).phrase.lower().replace(" ", "-")
+    return respond(request, known.status_code, code, str(known.detail), known.headers)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

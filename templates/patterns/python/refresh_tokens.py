@@ -4,6 +4,7 @@ Guarantees: a token works once; of concurrent uses of one token exactly one gets
     `grace` seconds are told to wait for it (`Superseded`, not a theft: browsers do race); a use after that revokes
     the whole family, the thief's and the victim's tokens alike; nothing outlives `absolute` seconds.
 Needs: psycopg >= 3.1, PostgreSQL >= 11, the table of `SCHEMA`. Check that the user may still log in before you answer.
+    With another driver or database, write a `Store` and call `exchange` in a transaction.
 Fails: `Superseded` (409 or 401: the client uses the successor it already has), `Invalid` (401: log in again),
     `Reused` (401, a subclass of `Invalid`: log in again, and tell somebody).
 Prove: pytest test_refresh_tokens.py   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
@@ -16,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -34,6 +35,7 @@ CREATE INDEX refresh_token_family ON refresh_token (family);
 CREATE INDEX refresh_token_subject ON refresh_token (subject);
 CREATE INDEX refresh_token_family_expires_at ON refresh_token (family_expires_at);
 """
+END_FAMILY = "DELETE FROM refresh_token WHERE family = (SELECT family FROM refresh_token WHERE hash = %s)"
 
 
 class Invalid(Exception):  # noqa: N818 - an outcome
@@ -56,11 +58,53 @@ class Issued:
     subject: str
 
 
+def new_token() -> str:
+    """Return a token that nobody can guess."""
+    return secrets.token_urlsafe(32)
+
+
+def digest(token: str) -> bytes:
+    """Return what is stored of a token."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+class Store(Protocol):
+    """The statements behind `exchange`, in a transaction that commits after it, whatever it returns."""
+
+    async def use(self, used: bytes) -> str | None:
+        """Mark a token as used, if it is neither used nor expired, and return its subject: in one statement."""
+
+    async def succeed(self, used: bytes, successor: bytes) -> None:
+        """Insert the successor into the family of the token that was used."""
+
+    async def seconds_since_use(self, used: bytes) -> float | None:
+        """Return how long ago a token was used; None when it is unknown or was not."""
+
+    async def end_family(self, used: bytes) -> None:
+        """Delete every token of the family."""
+
+
+async def exchange(store: Store, token: str, *, grace: float = 10.0) -> Issued | Superseded | Invalid:
+    """Use up `token` and return its successor, or the error that is to be raised after the commit."""
+    used, successor = digest(token), new_token()
+    subject = await store.use(used)
+    if subject is not None:
+        await store.succeed(used, digest(successor))
+        return Issued(successor, subject)
+    seconds = await store.seconds_since_use(used)
+    if seconds is None:
+        return Invalid("unknown or expired")
+    if seconds < grace:
+        return Superseded("rotated a moment ago")
+    await store.end_family(used)
+    return Reused("used before")
+
+
 async def issue(
     connection: AsyncConnection[Any], subject: str, *, idle: float = 14 * 86400, absolute: float = 90 * 86400
 ) -> Issued:
     """Begin a family after a login; it ends after `absolute` seconds, or `idle` seconds without use."""
-    token = secrets.token_urlsafe(32)
+    token = new_token()
     await connection.execute(
         """
         INSERT INTO refresh_token (hash, family, subject, expires_at, family_expires_at)
@@ -68,9 +112,53 @@ async def issue(
                 now() + least(make_interval(secs => %(idle)s), make_interval(secs => %(absolute)s)),
                 now() + make_interval(secs => %(absolute)s))
         """,
-        {"hash": _hash(token), "subject": subject, "idle": idle, "absolute": absolute},
+        {"hash": digest(token), "subject": subject, "idle": idle, "absolute": absolute},
     )
     return Issued(token, subject)
+
+
+@dataclass(frozen=True, slots=True)
+class PostgreSQL:
+    """The store of `rotate`; `idle` is in seconds."""
+
+    connection: AsyncConnection[Any]
+    idle: float
+
+    async def use(self, used: bytes) -> str | None:
+        """Of all that see used_at IS NULL one updates; the others wait and see it set."""
+        found = await self.connection.execute(
+            """
+            UPDATE refresh_token SET used_at = clock_timestamp()
+            WHERE hash = %s AND used_at IS NULL AND expires_at > clock_timestamp() RETURNING subject
+            """,
+            [used],
+        )
+        row = await found.fetchone()
+        return None if row is None else str(row[0])
+
+    async def succeed(self, used: bytes, successor: bytes) -> None:
+        """Insert the successor, which ends with its family at the latest."""
+        await self.connection.execute(
+            """
+            INSERT INTO refresh_token (hash, family, subject, expires_at, family_expires_at)
+            SELECT %(successor)s, family, subject,
+                   least(now() + make_interval(secs => %(idle)s), family_expires_at), family_expires_at
+            FROM refresh_token WHERE hash = %(used)s
+            """,
+            {"successor": successor, "used": used, "idle": self.idle},
+        )
+
+    async def seconds_since_use(self, used: bytes) -> float | None:
+        """Ask the database's clock, which has also written the time of use."""
+        found = await self.connection.execute(
+            "SELECT extract(epoch FROM clock_timestamp() - used_at)::float8 FROM refresh_token WHERE hash = %s", [used]
+        )
+        row = await found.fetchone()
+        return None if row is None else row[0]
+
+    async def end_family(self, used: bytes) -> None:
+        """Delete the family."""
+        await self.connection.execute(END_FAMILY, [used])
 
 
 async def rotate(
@@ -81,54 +169,18 @@ async def rotate(
     Raises:
         Superseded, Reused, Invalid: see above; a revocation is committed before `Reused` is raised.
     """
-    successor = secrets.token_urlsafe(32)
     async with connection.transaction():
-        # One statement decides the race: of all that see used_at IS NULL, one updates, the others wait and see it set.
-        used = await connection.execute(
-            """
-            UPDATE refresh_token SET used_at = clock_timestamp()
-            WHERE hash = %s AND used_at IS NULL AND expires_at > clock_timestamp() RETURNING family, subject
-            """,
-            [_hash(token)],
-        )
-        if row := await used.fetchone():
-            await connection.execute(
-                """
-                INSERT INTO refresh_token (hash, family, subject, expires_at, family_expires_at)
-                SELECT %(new)s, family, subject,
-                       least(now() + make_interval(secs => %(idle)s), family_expires_at), family_expires_at
-                FROM refresh_token WHERE hash = %(old)s
-                """,
-                {"new": _hash(successor), "old": _hash(token), "idle": idle},
-            )
-            return Issued(successor, row[1])
-        found = await connection.execute(
-            """
-            SELECT family, used_at > clock_timestamp() - make_interval(secs => %s), used_at IS NOT NULL
-            FROM refresh_token WHERE hash = %s
-            """,
-            [grace, _hash(token)],
-        )
-        row = await found.fetchone()
-        if row is None or not row[2]:
-            raise Invalid("unknown or expired")
-        if row[1]:
-            raise Superseded("rotated a moment ago")
-        await connection.execute("DELETE FROM refresh_token WHERE family = %s", [row[0]])
-    raise Reused("used before")
+        outcome = await exchange(PostgreSQL(connection, idle), token, grace=grace)
+    if isinstance(outcome, Issued):
+        return outcome
+    raise outcome
 
 
 async def revoke(connection: AsyncConnection[Any], token: str) -> None:
     """Log out: end the token's family. An unknown token is no error, so that nothing is learnt from it."""
-    await connection.execute(
-        "DELETE FROM refresh_token WHERE family = (SELECT family FROM refresh_token WHERE hash = %s)", [_hash(token)]
-    )
+    await connection.execute(END_FAMILY, [digest(token)])
 
 
 async def revoke_all(connection: AsyncConnection[Any], subject: str) -> None:
     """End every family of `subject`: after a password change, a lock-out, a stolen device."""
     await connection.execute("DELETE FROM refresh_token WHERE subject = %s", [subject])
-
-
-def _hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()

@@ -15,8 +15,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+import graceful_shutdown
+
+MODULES = str(Path(graceful_shutdown.__file__).parent)
 PROGRAM = """
-import asyncio, sys
+import asyncio, contextlib, sys
 from graceful_shutdown import Readiness, serve
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
@@ -34,7 +37,13 @@ async def slow(request):
 async def on_stop():
     print("pools closed", flush=True)
 
-app = Starlette(routes=[Route("/readyz", ready), Route("/slow", slow)])
+@contextlib.asynccontextmanager
+async def lifespan(app):
+    if "broken" in sys.argv:
+        raise RuntimeError("no database")
+    yield
+
+app = Starlette(routes=[Route("/readyz", ready), Route("/slow", slow)], lifespan=lifespan)
 port, lead, drain = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
 serve(app, readiness, on_stop=on_stop, lead=lead, drain=drain, port=port, log_level="warning")
 """
@@ -50,7 +59,7 @@ class Running:
             [sys.executable, "-c", PROGRAM, str(port), str(lead), str(drain)],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+            env={**os.environ, "PYTHONPATH": MODULES},
         )
         for _ in range(200):
             try:
@@ -87,6 +96,18 @@ def test_requests_in_flight_and_during_the_lead_are_answered_then_pools_close() 
         asyncio.run(run(server))
         output, _ = server.process.communicate(timeout=10)
         assert (output, server.process.returncode) == ("pools closed\n", 0)
+
+
+def test_an_application_that_cannot_start_fails() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "0", "1", "1", "broken"],
+        env={**os.environ, "PYTHONPATH": MODULES},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (3, "pools closed\n"), done.stderr
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
-from jwt_verify import InvalidToken, Verifier
+from jwt_verify import InvalidToken, KeySet, KeysUnavailable, SharedSecret, Verifier
 
 PRIVATE, OTHER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
 
@@ -38,9 +38,8 @@ class Issuer:
         return {"keys": self.keys}
 
     def verifier(self) -> Verifier:
-        return Verifier(
-            self.fetch, issuer="https://id.example", audience="api", algorithm="ES256", clock=lambda: self.now
-        )
+        keys = KeySet(self.fetch, algorithm="ES256", clock=lambda: self.now)
+        return Verifier(keys, issuer="https://id.example", audience="api")
 
 
 def token(key: Any = PRIVATE, *, kid: str = "k1", typ: str = "at+jwt", alg: str = "ES256", **claims: Any) -> str:
@@ -128,12 +127,46 @@ def test_an_issuer_that_is_away_leaves_the_known_keys_in_force() -> None:
         issuer = Issuer()
         verifier = issuer.verifier()
         await verifier.verify(token())
-        issuer.away, issuer.now = True, 100
+        issuer.away, issuer.now = True, 1000
+        assert await verifier.verify(token())
+        for _ in range(2):
+            with pytest.raises(KeysUnavailable):  # not the client's fault
+                await verifier.verify(token(kid="unknown"))
+        assert issuer.calls == 2
+        issuer.away, issuer.now = False, 1100
         with pytest.raises(InvalidToken):
             await verifier.verify(token(kid="unknown"))
-        assert await verifier.verify(token())
 
     asyncio.run(run())
+
+
+def test_a_key_that_the_issuer_takes_back_is_refused_in_time() -> None:
+    async def run() -> None:
+        issuer = Issuer()
+        verifier = issuer.verifier()
+        await verifier.verify(token())
+        issuer.keys, issuer.now = [public_jwk(OTHER, "k2")], 601
+        with pytest.raises(InvalidToken):
+            await verifier.verify(token())
+
+    asyncio.run(run())
+
+
+def test_a_service_can_verify_what_it_issues() -> None:
+    secret = b"s" * 64
+    own = Verifier(SharedSecret(secret), issuer="https://id.example", audience="api")
+    assert asyncio.run(own.verify(token(secret, alg="HS256")))["sub"] == "u1"
+    for forged in (token(b"t" * 64, alg="HS256"), token(secret, alg="HS256", typ="JWT"), token(secret, alg="HS512")):
+        with pytest.raises(InvalidToken):
+            asyncio.run(own.verify(forged))
+    with pytest.raises(ValueError, match="32 bytes"):
+        SharedSecret(b"short")
+
+
+def test_tokens_without_a_type_are_accepted_only_where_that_is_said() -> None:
+    keys = KeySet(Issuer().fetch, algorithm="ES256")
+    untyped = Verifier(keys, issuer="https://id.example", audience="api", token_type=None)
+    assert asyncio.run(untyped.verify(token(typ="JWT")))["sub"] == "u1"
 
 
 def test_symmetric_keys_of_a_key_set_are_not_used() -> None:

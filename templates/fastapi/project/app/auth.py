@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from math import ceil
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import jwt
@@ -13,51 +13,42 @@ from fastapi import Request
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
+from app import service
 from app.calls import Call, Caller
 from app.columns import now
 from app.config import Settings
 from app.errors import ApiError
+from app.patterns.jwt_verify import InvalidToken, KeySet, KeysUnavailable, SharedSecret, Verifier
 from app.ratelimit import Limiter
 
 Roles = frozenset[str]
 FindRoles = Callable[[UUID], Awaitable[Roles | None]]
-REQUIRED_CLAIMS = ["exp", "iat", "iss", "aud", "sub"]
 LEEWAY_SECONDS = 5
 MAX_SUBJECT = 255
 MAX_CACHED = 10_000
 JWKS_REFRESH_SECONDS = 30.0
+JWKS_MAX_AGE_SECONDS = 300.0
+JWT_TYPE = "at+jwt"
 
 
-class Keys:
-    """The key that a token must be signed with."""
+def verifier(settings: Settings) -> Verifier:
+    """Return what verifies tokens: with the issuer's keys, or with the secret.
 
-    def __init__(self, settings: Settings) -> None:
-        self.algorithm = settings.jwt_algorithm if settings.jwt_jwks_url else "HS256"
-        self._secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else ""
-        self._jwks = jwt.PyJWKClient(settings.jwt_jwks_url, timeout=5) if settings.jwt_jwks_url else None
-        self._fetched = -JWKS_REFRESH_SECONDS
+    Few issuers type their access tokens, so only our own must be: elsewhere the audience keeps other tokens out.
+    """
+    issuer, audience = settings.jwt_issuer, settings.jwt_audience
+    token_type = JWT_TYPE if service.ISSUES_TOKENS else None
+    if settings.jwt_jwks_url is None:
+        secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else ""
+        shared = SharedSecret(secret.encode())
+        return Verifier(shared, issuer=issuer, audience=audience, token_type=token_type, leeway=LEEWAY_SECONDS)
+    client = jwt.PyJWKClient(settings.jwt_jwks_url, cache_jwk_set=False, timeout=5)
 
-    async def find(self, token: str) -> Any:
-        """Return the key for `token`.
+    async def fetch() -> dict[str, Any]:
+        return cast("dict[str, Any]", await asyncio.to_thread(client.fetch_data))
 
-        Raises:
-            jwt.PyJWTError: there is none.
-        """
-        if self._jwks is None:
-            return self._secret
-        kid = jwt.get_unverified_header(token).get("kid")
-        known = await asyncio.to_thread(self._signing_keys, self._jwks)
-        for key in known:
-            if key.key_id == kid:
-                return key.key
-        raise jwt.InvalidKeyError("unknown key")
-
-    def _signing_keys(self, jwks: jwt.PyJWKClient) -> list[Any]:
-        # A key that is not known may be new, but a flood of made-up ones must not become a flood of fetches.
-        refresh = time.monotonic() - self._fetched > JWKS_REFRESH_SECONDS
-        if refresh:
-            self._fetched = time.monotonic()
-        return jwks.get_signing_keys(refresh=refresh)
+    keys = KeySet(fetch, algorithm=settings.jwt_algorithm, refetch=JWKS_REFRESH_SECONDS, max_age=JWKS_MAX_AGE_SECONDS)
+    return Verifier(keys, issuer=issuer, audience=audience, token_type=token_type, leeway=LEEWAY_SECONDS)
 
 
 class Authenticator:
@@ -65,7 +56,7 @@ class Authenticator:
 
     def __init__(self, settings: Settings, find_roles: FindRoles | None) -> None:
         self._settings, self._find_roles = settings, find_roles
-        self._keys = Keys(settings)
+        self._verifier = verifier(settings)
         self._claims: dict[str, dict[str, Any]] = {}
         self._accounts: dict[UUID, tuple[float, Roles | None]] = {}
 
@@ -96,18 +87,10 @@ class Authenticator:
         claims = self._claims.get(token)
         if claims is None:
             try:
-                claims = jwt.decode(
-                    token,
-                    await self._keys.find(token),
-                    algorithms=[self._keys.algorithm],
-                    issuer=self._settings.jwt_issuer,
-                    audience=self._settings.jwt_audience,
-                    leeway=LEEWAY_SECONDS,
-                    options={"require": REQUIRED_CLAIMS},
-                )
-            except jwt.PyJWKClientConnectionError as error:
+                claims = await self._verifier.verify(token)
+            except KeysUnavailable as error:
                 raise ApiError(503, "The issuer's keys cannot be had now", headers={"Retry-After": "5"}) from error
-            except (jwt.PyJWTError, ValueError, UnicodeError) as error:
+            except InvalidToken as error:
                 raise unauthenticated("invalid_token") from error
             subject = claims["sub"]
             if not 0 < len(subject) <= MAX_SUBJECT or not subject.isprintable():
@@ -195,7 +178,7 @@ def access_token(settings: Settings, subject: str, roles: Roles = frozenset()) -
         claims["roles"] = sorted(roles)
     if settings.jwt_secret is None:
         raise ValueError("tokens come from elsewhere: JWT_JWKS_URL is set")
-    return jwt.encode(claims, settings.jwt_secret.get_secret_value(), algorithm="HS256", headers={"typ": "at+jwt"})
+    return jwt.encode(claims, settings.jwt_secret.get_secret_value(), algorithm="HS256", headers={"typ": JWT_TYPE})
 
 
 def _roles_claim(claims: dict[str, Any]) -> Roles:

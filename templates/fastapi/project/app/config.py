@@ -1,5 +1,7 @@
 """Settings, read from the environment and from .env, checked once at start."""
 
+from functools import cached_property
+from hashlib import blake2b
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
@@ -32,6 +34,7 @@ class Settings(DatabaseSettings):
     jwt_audience: str = Field(default=service.NAME, min_length=1)
     access_token_seconds: int = Field(default=600, ge=30, le=86_400)
     refresh_token_days: int = Field(default=30, ge=1, le=365)
+    refresh_grace_seconds: float = Field(default=10, ge=0, le=60)
     account_cache_seconds: float = Field(default=10, ge=0, le=300)
 
     redis_url: str | None = None
@@ -44,6 +47,12 @@ class Settings(DatabaseSettings):
     docs_enabled: bool = True
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     otel_exporter_otlp_endpoint: str | None = None
+
+    @cached_property
+    def cursor_secret(self) -> bytes:
+        """What signs the cursors of lists; without JWT_SECRET it is known, and only binds them to their list."""
+        secret = self.jwt_secret.get_secret_value() if self.jwt_secret else ""
+        return blake2b(secret.encode(), digest_size=32, person=b"cursors").digest()
 
     @model_validator(mode="after")
     def _check(self) -> Self:

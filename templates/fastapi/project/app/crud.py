@@ -7,12 +7,13 @@ from uuid import UUID
 import sqlalchemy as sa
 from fastapi import Response
 
-from app import idempotency, pagination, service, statements
+from app import idempotency, service, statements
 from app.calls import Call
 from app.columns import new_id, now
 from app.db import Connection, ConstraintError
 from app.errors import ApiError
 from app.etags import expected_versions, not_modified
+from app.pagination import Walk
 from app.passwords import hash_password
 from app.resource import Resource, known, view
 from app.responses import item, page
@@ -68,10 +69,10 @@ async def list_page(
     sort = ("-" if query.sort.startswith("-") else "") + resource.columns[query.sort.removeprefix("-")]
     values = {f"f_{name}": value for name, value in filters.items()}
     values |= {"limit": query.limit + 1, "parent": parent, **_who(resource, call)}
-    of = pagination.fingerprint(call.request.scope["path"], sort, filters)
+    walk = Walk(call.settings.cursor_secret, call.request.scope["path"], sort, filters)
     if query.cursor is not None:
         kind = resource.table.c[sort.removeprefix("-")].type
-        values["after"], values["after_id"] = pagination.decode(query.cursor, of, kind)
+        values["after"], values["after_id"] = walk.decode(query.cursor, kind)
     names = frozenset(filters)
     through: dict[str, Any] = {} if link is None else {"link": link[0], "link_columns": (link[1], link[2])}
     statement = statements.page(resource, sort, names, scoped=scoped, after=query.cursor is not None, **through)
@@ -83,7 +84,7 @@ async def list_page(
     items = view(resource, call.db.dialect.name).items(rows[: query.limit])
     cursor = None
     if len(rows) > query.limit:
-        cursor = pagination.encode(of, items[-1][query.sort.removeprefix("-")], items[-1]["id"])
+        cursor = walk.encode(items[-1][query.sort.removeprefix("-")], items[-1]["id"])
     return page(call.request, items, limit=query.limit, cursor=cursor, total=total)
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any
 
 import orjson
 import structlog
@@ -15,6 +14,7 @@ from starlette.types import Scope
 
 from app import service
 from app.db import ConstraintError, DatabaseUnavailableError
+from app.patterns.problem_details import problem
 
 MEDIA_TYPE = "application/problem+json" if service.ERROR_FORMAT == "problem" else "application/json"
 MAX_LISTED = 50
@@ -111,18 +111,8 @@ def body(
         return orjson.dumps(
             {"error": {"code": code, "message": detail, "details": fields}, "meta": meta}, option=orjson.OPT_UTC_Z
         )
-    problem: dict[str, Any] = {
-        "type": f"urn:problem:{code.lower().replace('_', '-')}",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "instance": _safe(scope["path"]),
-        "code": code,
-        "requestId": request_id,
-    }
-    if fields:
-        problem["errors"] = fields
-    return orjson.dumps(problem)
+    instance = _safe(scope["path"])
+    return orjson.dumps(problem(status, code, detail, instance=instance, request_id=request_id, errors=fields))
 
 
 def answer(

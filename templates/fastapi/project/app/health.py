@@ -26,6 +26,8 @@ async def live() -> Response:
 @router.get("/readyz")
 async def ready(request: Request) -> Response:
     """Answer 200 when requests can be served, 503 when the database is away or the service is stopping."""
+    if not request.app.state.readiness.ready:
+        return errors.answer(request, 503, "The service is stopping", headers={"Retry-After": "1"})
     db: Database = request.app.state.db
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):

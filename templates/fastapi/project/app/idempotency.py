@@ -6,6 +6,7 @@ another request gets 422. Only successes are stored, so a request that failed ma
 
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import blake2b
 from typing import Any
@@ -16,8 +17,9 @@ from fastapi import Response
 
 from app.calls import Call
 from app.columns import TIME, metadata, now
-from app.db import Connection
+from app.db import Connection, Transaction
 from app.errors import ApiError
+from app.patterns.idempotency import InProgress, Mismatch, settle
 
 HEADER = "Idempotency-Key"
 PATTERN = "^[A-Za-z0-9._:-]{1,255}$"
@@ -66,40 +68,58 @@ async def once(call: Call, key: str, request: dict[str, Any], work: Work) -> Res
     running.add(claim)
     try:
         async with call.db.transaction() as transaction:
-            if not await transaction.try_lock(f"idempotency:{len(claim[0])}:{claim[0]}:{key}"):
-                raise _in_progress()
-            return await _answer(call, transaction, key, _fingerprint(call, request), work)
+            return await settle(_Store(call, transaction, key), _digest(call, request), lambda: work(transaction))
+    except InProgress:
+        raise _in_progress() from None
+    except Mismatch:
+        raise ApiError(
+            422, "This Idempotency-Key was used for another request", code="IDEMPOTENCY_KEY_REUSED"
+        ) from None
     finally:
         running.discard(claim)
 
 
-async def _answer(call: Call, transaction: Connection, key: str, fingerprint: str, work: Work) -> Response:
-    who = {"of_caller": call.caller.subject, "of_key": key}
-    since = now() - timedelta(hours=call.settings.idempotency_hours)
-    stored = await transaction.rows(_find, {**who, "since": since})
-    if stored:
-        known_as, status, location, etag, body = stored[0]
-        if known_as != fingerprint:
-            raise ApiError(422, "This Idempotency-Key was used for another request", code="IDEMPOTENCY_KEY_REUSED")
+@dataclass(frozen=True, slots=True)
+class _Store:
+    """The table above; what has expired counts as not there."""
+
+    call: Call
+    transaction: Transaction
+    key: str
+
+    async def claim(self) -> bool:
+        caller = self.call.caller.subject
+        return await self.transaction.try_lock(f"idempotency:{len(caller)}:{caller}:{self.key}")
+
+    async def find(self) -> tuple[bytes, Response] | None:
+        since = now() - timedelta(hours=self.call.settings.idempotency_hours)
+        stored = await self.transaction.rows(_find, {**self._names, "since": since})
+        if not stored:
+            return None
+        fingerprint, status, location, etag, body = stored[0]
         headers = {"idempotency-replayed": "true"}
         headers |= {name: value for name, value in (("location", location), ("etag", etag)) if value}
-        return Response(body, status, headers, "application/json")
-    await transaction.write(_forget, who)
-    response = await work(transaction)
-    await transaction.write(
-        _store,
-        {
-            "v_caller": call.caller.subject,
-            "v_key": key,
-            "v_fingerprint": fingerprint,
-            "v_status": response.status_code,
-            "v_location": response.headers.get("location"),
-            "v_etag": response.headers.get("etag"),
-            "v_body": bytes(response.body).decode(),
-            "v_created_at": now(),
-        },
-    )
-    return response
+        return bytes.fromhex(fingerprint), Response(body, status, headers, "application/json")
+
+    async def keep(self, digest: bytes, answer: Response) -> None:
+        await self.transaction.write(_forget, self._names)
+        await self.transaction.write(
+            _store,
+            {
+                "v_caller": self.call.caller.subject,
+                "v_key": self.key,
+                "v_fingerprint": digest.hex(),
+                "v_status": answer.status_code,
+                "v_location": answer.headers.get("location"),
+                "v_etag": answer.headers.get("etag"),
+                "v_body": bytes(answer.body).decode(),
+                "v_created_at": now(),
+            },
+        )
+
+    @property
+    def _names(self) -> dict[str, str]:
+        return {"of_caller": self.call.caller.subject, "of_key": self.key}
 
 
 def _in_progress() -> ApiError:
@@ -108,14 +128,14 @@ def _in_progress() -> ApiError:
     )
 
 
-def _fingerprint(call: Call, request: dict[str, Any]) -> str:
-    # Keyed, because the request may hold a password and the fingerprint is stored.
+def _digest(call: Call, request: dict[str, Any]) -> bytes:
+    # Keyed, because the request may hold a password and the digest is stored.
     secret = call.settings.jwt_secret
     key = blake2b(secret.get_secret_value().encode()).digest() if secret else b""
     content = orjson.dumps(
         [call.request.method, call.request.scope["path"], request], default=str, option=orjson.OPT_SORT_KEYS
     )
-    return blake2b(content, digest_size=32, key=key).hexdigest()
+    return blake2b(content, digest_size=32, key=key).digest()
 
 
 async def purge(connection: Connection, hours: int) -> None:

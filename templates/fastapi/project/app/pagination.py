@@ -1,58 +1,64 @@
-"""Cursors: where a page ended, valid only for the list it came from.
+"""Cursors: where a page ended, signed, and valid only for the list it came from.
 
-A cursor is opaque to clients and carries a version, so that its content may change between releases.
+A cursor holds text. It is read as the type of the column that the list is sorted by, so that one which was forged,
+where the service has no secret to sign with, is refused as well.
 """
 
-import base64
-import binascii
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
-from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
-import orjson
 import sqlalchemy as sa
 
 from app.columns import Exact
 from app.errors import ApiError
+from app.patterns import keyset_cursor
+from app.patterns.keyset_cursor import MAX_LENGTH, BadCursor, Position
 
-VERSION = 1
-MAX_LENGTH = 1024
-
-
-def fingerprint(path: str, sort: str, filters: Mapping[str, Any]) -> str:
-    """Return what identifies a list: its path, its order and its filters."""
-    content = orjson.dumps([path, sort, sorted((name, str(value)) for name, value in filters.items())])
-    return blake2b(content, digest_size=9).hexdigest()
+__all__ = ["MAX_LENGTH", "Walk"]
 
 
-def encode(of: str, value: object, row_id: str) -> str:
-    """Return the cursor behind a row of the list whose fingerprint is `of`; `value` is what the list is sorted by."""
-    content = orjson.dumps([VERSION, of, value, row_id], option=orjson.OPT_UTC_Z)
-    return base64.urlsafe_b64encode(content).decode().rstrip("=")
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """One list in one order: a path, what it is sorted by, and its filters."""
+
+    secret: bytes
+    path: str
+    sort: str
+    filters: Mapping[str, Any]
+
+    def encode(self, value: object, row_id: str) -> str:
+        """Return the cursor behind a row; `value` is what the list is sorted by, as JSON shows it."""
+        shown = value.isoformat() if isinstance(value, date) else str(value)
+        return keyset_cursor.encode(self.secret, self._sort, self._filters, Position(shown, row_id))
+
+    def decode(self, cursor: str, kind: sa.types.TypeEngine[Any]) -> tuple[Any, UUID]:
+        """Return the sort value and the id that `cursor` holds.
+
+        Raises:
+            ApiError: 400, when it is damaged or belongs to another list.
+        """
+        try:
+            position = keyset_cursor.decode(self.secret, self._sort, self._filters, cursor)
+            return _parser(kind)(position.value), UUID(position.id)
+        except (BadCursor, ValueError, TypeError, AttributeError, InvalidOperation) as error:
+            raise ApiError(
+                400, "The cursor does not belong to this list; start again without it", code="INVALID_CURSOR"
+            ) from error
+
+    @property
+    def _sort(self) -> str:
+        return f"{self.path} {self.sort}"
+
+    @property
+    def _filters(self) -> dict[str, str]:
+        return {name: str(value) for name, value in self.filters.items()}
 
 
-def decode(cursor: str, of: str, kind: sa.types.TypeEngine[Any]) -> tuple[Any, UUID]:
-    """Return the sort value and the id that `cursor` holds.
-
-    Raises:
-        ApiError: 400, when it is damaged or belongs to another list.
-    """
-    try:
-        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        version, belongs_to, value, row_id = orjson.loads(raw)
-        if version != VERSION or belongs_to != of:
-            raise ValueError("of another list")
-        return _parser(kind)(value), UUID(row_id)
-    except (ValueError, TypeError, AttributeError, InvalidOperation, binascii.Error) as error:
-        raise ApiError(
-            400, "The cursor does not belong to this list; start again without it", code="INVALID_CURSOR"
-        ) from error
-
-
-def _parser(kind: sa.types.TypeEngine[Any]) -> Callable[[Any], Any]:
+def _parser(kind: sa.types.TypeEngine[Any]) -> Callable[[str], Any]:
     if isinstance(kind, Exact):
         return Decimal
     if isinstance(kind, sa.DateTime):
@@ -71,13 +77,14 @@ def _time(value: str) -> datetime:
     return time
 
 
-def _integer(value: Any) -> int:
-    if type(value) is not int or abs(value) >= 2**63:
-        raise ValueError("not an integer")
-    return value
+def _integer(value: str) -> int:
+    number = int(value)
+    if abs(number) >= 2**63:
+        raise ValueError("no column holds it")
+    return number
 
 
-def _text(value: Any) -> str:
+def _text(value: str) -> str:
     if not isinstance(value, str) or "\x00" in value:
         raise ValueError("not text")
     return value

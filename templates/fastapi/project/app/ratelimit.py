@@ -1,27 +1,19 @@
-"""Rate limits by the generic cell rate algorithm: in Redis where it is configured, else in this process.
+"""Rate limits: in Redis where it is configured, else in this process.
 
 When Redis cannot be reached the process counts for itself: a limit per process is better than none, and better than
 an outage.
 """
 
 import time
-from typing import Any
 
-import redis.asyncio
 import structlog
-from redis.exceptions import RedisError
+from redis.asyncio import Redis
+
+from app.patterns.rate_limiter import RateLimiter
 
 MINUTE = 60.0
 MAX_KEYS = 100_000
-_SCRIPT = """
-local now = redis.call('TIME')
-now = now[1] + now[2] / 1000000
-local interval, tolerance = tonumber(ARGV[1]), tonumber(ARGV[2])
-local due = math.max(tonumber(redis.call('GET', KEYS[1]) or now), now)
-if due - now > tolerance then return tostring(due - now - tolerance) end
-redis.call('SET', KEYS[1], string.format('%.6f', due + interval), 'PX', math.ceil((due + interval - now) * 1000) + 1)
-return '0'
-"""
+TIMEOUT_SECONDS = 0.2
 log = structlog.get_logger()
 
 
@@ -30,21 +22,27 @@ class Limiter:
 
     def __init__(self, redis_url: str | None) -> None:
         self._due: dict[str, float] = {}
-        self._redis: Any = None
-        if redis_url:
-            self._redis = redis.asyncio.from_url(redis_url, socket_timeout=0.2, socket_connect_timeout=0.2)
-            self._script = self._redis.register_script(_SCRIPT)
+        self._shared: dict[int, RateLimiter] = {}
+        self._redis = Redis.from_url(redis_url, socket_connect_timeout=TIMEOUT_SECONDS) if redis_url else None
 
     async def wait(self, key: str, per_minute: int) -> float:
         """Count one call; return 0 when it is allowed, else the seconds until the next one is."""
         if self._redis is None:
             return self._wait(key, per_minute, time.monotonic())
-        interval = MINUTE / per_minute
-        try:
-            return float(await self._script(keys=[f"ratelimit:{key}"], args=[interval, MINUTE - interval]))
-        except RedisError as error:
-            log.warning("rate limits are counted per process", reason=str(error))
+        if per_minute not in self._shared:
+            self._shared[per_minute] = RateLimiter(
+                self._redis,
+                limit=per_minute,
+                period=MINUTE,
+                on_failure="open",
+                prefix="ratelimit",
+                timeout=TIMEOUT_SECONDS,
+            )
+        decision = await self._shared[per_minute].check(key)
+        if decision.degraded:
+            log.warning("rate limits are counted per process: Redis does not answer")
             return self._wait(key, per_minute, time.monotonic())
+        return decision.retry_after
 
     def _wait(self, key: str, per_minute: int, now: float) -> float:
         interval = MINUTE / per_minute

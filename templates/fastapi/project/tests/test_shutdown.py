@@ -1,4 +1,5 @@
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,3 +35,15 @@ def test_shutdown_finishes_what_is_in_flight(variables: dict[str, str], service:
     assert running.process.wait(30) in (0, -15)
     assert answers == [404]
     assert '"stopped"' in running.log.read_text()
+
+
+def test_shutdown_is_announced_before_the_socket_closes(variables: dict[str, str], tmp_path: Path) -> None:
+    running = start({**variables, "SHUTDOWN_LEAD_SECONDS": "1"}, tmp_path / "log")
+    running.process.terminate()
+    with running.client() as client:
+        deadline = time.monotonic() + 0.8
+        while client.get("/readyz").status_code == 200 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert client.get("/readyz").status_code == 503
+        assert client.get("/livez").status_code == 200
+    assert running.process.wait(30) == 0

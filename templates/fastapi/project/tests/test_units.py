@@ -6,11 +6,12 @@ from decimal import Decimal
 import pytest
 import sqlalchemy as sa
 
-from app import config, pagination
+from app import config
 from app.columns import Exact, new_id
 from app.db_sqlite import time_text
 from app.errors import ApiError
 from app.etags import expected_versions, not_modified
+from app.pagination import Walk
 from app.ratelimit import Limiter
 
 
@@ -65,12 +66,36 @@ def test_times_keep_their_order_as_text() -> None:
     ],
 )
 def test_cursors_keep_values(kind: sa.types.TypeEngine[object], value: object) -> None:
-    row, of = uuid.uuid4(), pagination.fingerprint("/x", "name", {})
+    row, walk = uuid.uuid4(), Walk(b"s" * 32, "/x", "name", {})
     shown = value if isinstance(value, str | int) else value.isoformat() if isinstance(value, datetime) else str(value)
-    cursor = pagination.encode(of, shown, str(row))
-    assert pagination.decode(cursor, of, kind) == (value, row)
+    cursor = walk.encode(shown, str(row))
+    assert walk.decode(cursor, kind) == (value, row)
+    for other in (
+        Walk(b"s" * 32, "/x", "name", {"a": 1}),
+        Walk(b"s" * 32, "/y", "name", {}),
+        Walk(b"s" * 32, "/x", "-name", {}),
+        Walk(b"t" * 32, "/x", "name", {}),
+    ):
+        with pytest.raises(ApiError):
+            other.decode(cursor, kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (sa.Integer(), "1.5"),
+        (sa.Integer(), str(2**63)),
+        (sa.DateTime(), "2026-01-01T00:00:00"),
+        (sa.Date(), "yesterday"),
+        (Exact(10, 2), "one"),
+        (sa.Uuid(), "5"),
+        (sa.String(), "\0"),
+    ],
+)
+def test_forged_cursors_are_read_as_the_type_of_their_column(kind: sa.types.TypeEngine[object], value: str) -> None:
+    walk = Walk(b"known", "/x", "name", {})
     with pytest.raises(ApiError):
-        pagination.decode(cursor, pagination.fingerprint("/x", "name", {"a": 1}), kind)
+        walk.decode(walk.encode(value, str(uuid.uuid4())), kind)
 
 
 def test_rate_limit_lets_the_limit_through_and_recovers() -> None:

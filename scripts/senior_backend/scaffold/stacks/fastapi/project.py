@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
+from senior_backend.console.environment import SKILL_ROOT
 from senior_backend.scaffold.stacks.contract import RenderedFile
 from senior_backend.scaffold.stacks.fastapi.context import API, resource_context
 from senior_backend.scaffold.stacks.fastapi.rendering import SUFFIX, TEMPLATES, render_template
@@ -16,6 +17,20 @@ if TYPE_CHECKING:
     from senior_backend.scaffold.model import Service
 
 PROJECT, RESOURCE = "project", "resource"
+PATTERNS = SKILL_ROOT / "templates" / "patterns" / "python"
+_USED = (
+    "etag",
+    "graceful_shutdown",
+    "idempotency",
+    "jwt_verify",
+    "keyset_cursor",
+    "passwords",
+    "problem_details",
+    "rate_limiter",
+)
+_USED_BY_ACCOUNTS = ("refresh_tokens",)
+_PROVEN = ("graceful_shutdown", "jwt_verify", "passwords", "problem_details")
+"""Of these the proof runs with the project's own packages; the others race on servers through other drivers."""
 _ENV_FILE = ".env"
 _CACHES = frozenset({"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"})
 _ONLY_WITH_ACCOUNTS = frozenset({"app/accounts.py", "tests/test_accounts.py"})
@@ -30,7 +45,7 @@ def render(service: Service) -> list[RenderedFile]:
     values["uses_uuid"] = any(field.type == "uuid" for resource in service.resources for field in resource.fields)
     values["reference_operations"] = reference_operations(service)
     values["has_references"] = bool(values["reference_operations"])
-    files = []
+    files = _patterns(() if identity is None else _USED_BY_ACCOUNTS)
     for source in sorted(
         path for path in (TEMPLATES / PROJECT).rglob("*") if path.is_file() and not _CACHES & {*path.parts}
     ):
@@ -51,6 +66,13 @@ def render(service: Service) -> list[RenderedFile]:
             content = render_template(f"{RESOURCE}/{source.name}", **{**values, "resource": one})
             files.append(RenderedFile(f"app/resources/{one['module']}/{name}", content))
     return sorted(files, key=lambda file: file.path)
+
+
+def _patterns(more: Sequence[str]) -> list[RenderedFile]:
+    """Return the modules of the pattern collection that the service uses, as they are, with their proofs."""
+    places = {f"app/patterns/{name}.py": f"{name}.py" for name in (*_USED, *more)}
+    places |= {f"tests/patterns/test_{name}.py": f"test_{name}.py" for name in _PROVEN}
+    return [RenderedFile(path, (PATTERNS / source).read_text(encoding="utf-8")) for path, source in places.items()]
 
 
 def environment(service: Service) -> list[dict[str, Any]]:
