@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from senior_backend.console.errors import InputError
 from senior_backend.scaffold import importing
 from senior_backend.scaffold.field_text import short_form
 from senior_backend.scaffold.model import Service
@@ -210,3 +211,25 @@ def test_swagger_2_is_read_too() -> None:
     }
     service, _ = fitted(json.dumps(swagger))
     assert service.resource("pet").field("name").length == 20
+
+
+def test_json_may_escape_characters_beyond_the_basic_plane() -> None:
+    document = {
+        "openapi": "3.0.3",
+        "info": {"title": "Smiles 😀", "version": r"\ud83d\ude00"},
+        "paths": {"/smiles": {"get": {"responses": {}}, "post": {"requestBody": {"content": {}}}}},
+        "components": {"schemas": {"Smile": {"type": "object", "properties": {"face": {"type": "string"}}}}},
+    }
+    text = json.dumps(document)
+    assert r"\ud83d\ude00" in text
+    title, drafts, _ = read_openapi(text, "smiles.json")
+    assert (title, [draft.name.value for draft in drafts]) == ("Smiles 😀", ["smile"])
+
+
+def test_documents_of_large_apis_are_read_and_endless_ones_are_not() -> None:
+    def document(size: int) -> str:
+        return json.dumps({"openapi": "3.0.3", "info": {"title": "x", "description": "x" * size}, "paths": {}})
+
+    assert read_openapi(document(6_000_000), "large.json")[0] == "x"
+    with pytest.raises(InputError, match="at most"):
+        read_openapi(document(17_000_000), "endless.json")

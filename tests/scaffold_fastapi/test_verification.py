@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from senior_backend.scaffold.model import Field, Resource, Service
 from senior_backend.scaffold.stacks import fastapi as stack
 from senior_backend.scaffold.stacks.contract import Step, VerifyLevel
 from senior_backend.scaffold.stacks.fastapi import verification
@@ -36,6 +37,15 @@ def failed(project: Project, level: VerifyLevel) -> Step:
 def broken(tmp_path: Path, python: str) -> Project:
     """A project of its own, to be damaged."""
     return Project(write(tmp_path / "project", models.PLAIN), models.PLAIN, python)
+
+
+@pytest.mark.slow
+def test_a_service_of_many_resources_passes(tmp_path: Path, python: str) -> None:
+    names = [f"thing{number}" for number in range(30)]
+    fields = (Field(name="name", type="str", index=True),)
+    many = Service(name="many", resources=tuple(Resource(name=one, plural=f"{one}s", fields=fields) for one in names))
+    steps = stack.verify(write(tmp_path / "project", many), many, "fast", lambda _: None)
+    assert [step.output for step in steps if not step.ok] == []
 
 
 @pytest.mark.slow

@@ -53,20 +53,22 @@ class Node:
         return next((value for name, value in self.pairs if name.value == key), None)
 
 
-def parse(text: str, name: str) -> Node | None:
+def parse(text: str, name: str, *, limit: int = SIZE_LIMIT) -> Node | None:
     """Return the tree of the one document in `text`, None where it is empty; `name` is the file's name in messages.
+
+    `limit` is the most characters that it may have.
 
     Raises:
         InputError: not YAML, too large, too deep, two documents, duplicate keys, tags, or aliases without end.
     """
     import yaml
 
-    if len(text) > SIZE_LIMIT:
+    if len(text) > limit:
         raise InputError(
-            f"{len(text):,} characters; a specification has at most {SIZE_LIMIT:,}",
+            f"{len(text):,} characters; at most {limit:,} are read",
             code="too-large",
             where=name,
-            hint="Split it into several services.",
+            hint="Split it: one service or area of an API in each file.",
         )
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     problems = Problems()

@@ -35,6 +35,10 @@ _STRINGS: Final = {
     "url": "url",
     "password": "password",
 }
+_SIZE_LIMIT: Final = 4 * yaml_nodes.SIZE_LIMIT
+"""The documents of large public APIs have some ten million characters."""
+_PAIR: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
+"""A character beyond U+FFFF as JSON escapes it (RFC 8259, section 7), which YAML does not know."""
 _WRAPPERS: Final = ("data", "items", "results", "content", "records", "value")
 _REF_DEPTH: Final = 50
 
@@ -56,7 +60,7 @@ def read_openapi(text: str, name: str) -> tuple[str, list[ResourceDraft], list[F
     Raises:
         InputError: it is no such document.
     """
-    root = yaml_nodes.parse(text, name)
+    root = yaml_nodes.parse(_unescaped(text), name, limit=_SIZE_LIMIT)
     if root is None or root.kind != "mapping" or (root.get("openapi") or root.get("swagger")) is None:
         raise InputError(
             "not an OpenAPI document: it has no `openapi:` version",
@@ -69,6 +73,13 @@ def read_openapi(text: str, name: str) -> tuple[str, list[ResourceDraft], list[F
     info = root.get("info")
     title = info.get("title") if info is not None and info.kind == "mapping" else None
     return str(title.value) if title is not None else "service", drafts, reader.findings
+
+
+def _unescaped(text: str) -> str:
+    """Return JSON with its surrogate pairs as the characters that they stand for; YAML is left as it is."""
+    if not text.lstrip().startswith("{"):
+        return text
+    return _PAIR.sub(lambda found: found[1] + bytes.fromhex(found[2] + found[3]).decode("utf-16-be"), text)
 
 
 class _Reader:

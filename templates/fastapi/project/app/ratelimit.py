@@ -1,7 +1,7 @@
 """Rate limits: in Redis where it is configured, else in this process.
 
 When Redis cannot be reached the process counts for itself: a limit per process is better than none, and better than
-an outage.
+an outage. It asks Redis again after a second, so that not every call waits for a server that hangs.
 """
 
 import time
@@ -13,7 +13,8 @@ from app.patterns.rate_limiter import RateLimiter
 
 MINUTE = 60.0
 MAX_KEYS = 100_000
-TIMEOUT_SECONDS = 0.2
+TIMEOUT_SECONDS = 1.0
+RETRY_SECONDS = 1.0
 log = structlog.get_logger()
 
 
@@ -23,11 +24,12 @@ class Limiter:
     def __init__(self, redis_url: str | None) -> None:
         self._due: dict[str, float] = {}
         self._shared: dict[int, RateLimiter] = {}
+        self._away_until = 0.0
         self._redis = Redis.from_url(redis_url, socket_connect_timeout=TIMEOUT_SECONDS) if redis_url else None
 
     async def wait(self, key: str, per_minute: int) -> float:
         """Count one call; return 0 when it is allowed, else the seconds until the next one is."""
-        if self._redis is None:
+        if self._redis is None or time.monotonic() < self._away_until:
             return self._wait(key, per_minute, time.monotonic())
         if per_minute not in self._shared:
             self._shared[per_minute] = RateLimiter(
@@ -40,6 +42,7 @@ class Limiter:
             )
         decision = await self._shared[per_minute].check(key)
         if decision.degraded:
+            self._away_until = time.monotonic() + RETRY_SECONDS
             log.warning("rate limits are counted per process: Redis does not answer")
             return self._wait(key, per_minute, time.monotonic())
         return decision.retry_after
