@@ -3,11 +3,12 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
 import { exportJWK, exportSPKI, generateKeyPair, SignJWT, type JWK, type JWTPayload } from "jose";
-import { InvalidToken, verifier } from "./jwt_verify.js";
+import { InvalidToken, KeysUnavailable, verifier } from "./jwt_verify.js";
 
 let server: Server;
 let calls = 0;
 let keys: JWK[] = [];
+let away = false;
 const own = await generateKeyPair("ES256");
 const other = await generateKeyPair("ES256");
 
@@ -15,19 +16,21 @@ before(async () => {
   keys = [{ ...(await exportJWK(own.publicKey)), kid: "k1", use: "sig", alg: "ES256" }];
   server = createServer((_, response) => {
     calls++;
+    if (away) return response.writeHead(503).end();
     response.setHeader("content-type", "application/json").end(JSON.stringify({ keys }));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
 });
 after(() => server.close());
 
-const verify = (refetchMs = 60_000): ((token: string) => Promise<JWTPayload>) =>
+const verify = (refetchMs = 60_000, maxAgeMs = 600_000): ((token: string) => Promise<JWTPayload>) =>
   verifier({
     jwksUrl: new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`),
     issuer: "https://id.example",
     audience: "api",
     algorithm: "ES256",
     refetchMs,
+    maxAgeMs,
   });
 
 const seconds = (): number => Math.floor(Date.now() / 1000);
@@ -81,6 +84,28 @@ test("unknown kids cannot hammer the key server, and keys rotate after the coold
   assert.equal(calls, 0);
   await new Promise((resolve) => setTimeout(resolve, 350));
   assert.ok(await check(await token({}, { kid: "k2" }, other.privateKey)));
+  await assert.rejects(check(await token()), InvalidToken);
+  keys = [{ ...(await exportJWK(own.publicKey)), kid: "k1", use: "sig", alg: "ES256" }];
+});
+
+test("an issuer that is away leaves the known keys in force, and is not the client's fault", async () => {
+  const check = verify(100, 100);
+  await check(await token());
+  away = true;
+  calls = 0;
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  for (let n = 0; n < 10; n++) assert.ok(await check(await token()));
+  for (let n = 0; n < 10; n++) await assert.rejects(check(await token({}, { kid: `x${n}` })), KeysUnavailable);
+  assert.ok(calls <= 3, `${calls} calls`);
+  await assert.rejects(verify()(await token()), KeysUnavailable);
+  away = false;
+});
+
+test("a key that the issuer takes back is refused once the keys are old", async () => {
+  const check = verify(50, 100);
+  await check(await token());
+  keys = [{ ...(await exportJWK(other.publicKey)), kid: "k2", use: "sig", alg: "ES256" }];
+  await new Promise((resolve) => setTimeout(resolve, 150));
   await assert.rejects(check(await token()), InvalidToken);
   keys = [{ ...(await exportJWK(own.publicKey)), kid: "k1", use: "sig", alg: "ES256" }];
 });

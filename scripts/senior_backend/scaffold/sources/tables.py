@@ -157,6 +157,13 @@ def _resource(table: Table, names: dict[str, str], links: list[LinkDraft], notes
     if table.key != ("id",):
         key = ", ".join(table.key) or "none"
         notes.lossy(table.name, f"the primary key ({key}) becomes `id`, a UUID", "Existing rows need new keys.")
+    for unique in (table.key, *table.uniques):
+        if len(unique) > 1:
+            notes.lossy(
+                table.name,
+                f"unique ({', '.join(unique)}) becomes a plain index: two rows may have the same values",
+                "Add the constraint in table.py and in a migration of your own.",
+            )
     fields: list[FieldDraft] = []
     renamed: dict[str, str] = {}
     for column in table.columns:
@@ -316,11 +323,9 @@ def _indexes(
     kinds = {item.name.value: item.type.value for item in fields}
     own = {"created_at": "created_at", "updated_at": "updated_at"}
     found: list[Located[tuple[str, ...]]] = []
-    for columns in [*table.uniques, *table.indexes]:
-        if len(columns) < 2 or columns == table.key:
+    for columns in dict.fromkeys([table.key, *table.uniques, *table.indexes]):
+        if len(columns) < 2:
             continue
-        if columns in table.uniques:
-            notes.lossy(table.name, f"unique ({', '.join(columns)}) becomes a plain index")
         names = tuple(renamed.get(column, own.get(column, "")) for column in columns)
         if all(names) and not any(kinds.get(name) in ("text", "json", "password") for name in names):
             if names not in {item.value for item in found}:

@@ -93,6 +93,7 @@ def environment(service: Service) -> list[dict[str, Any]]:
         ("OTEL_EXPORTER_OTLP_ENDPOINT", False, None, "OpenTelemetry collector that receives traces"),
         ("HOST", False, "127.0.0.1", "Address to listen on"),
         ("PORT", False, "8000", "Port to listen on"),
+        ("SHUTDOWN_LEAD_SECONDS", False, "0", "How long to serve on after SIGTERM while /readyz answers 503"),
     ]
     if service.identity is None:
         rows.insert(1, ("JWT_JWKS_URL", False, None, "Keys of the issuer of the tokens, instead of JWT_SECRET"))
