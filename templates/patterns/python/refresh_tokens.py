@@ -1,15 +1,19 @@
 """Refresh tokens on PostgreSQL: opaque, stored hashed, rotated at each use, the family revoked on reuse.
 
 Guarantees: a token works once; of concurrent uses of one token exactly one gets the successor, the others within
-    `grace` seconds are told to wait for it (`Superseded`, not a theft: browsers do race); a use after that revokes
-    the whole family, the thief's and the victim's tokens alike; nothing outlives `absolute` seconds.
-Needs: psycopg >= 3.1, PostgreSQL >= 11, the table of `SCHEMA`. Check that the user may still log in before you answer.
-    With another driver or database, write a `Store` and call `exchange` in a transaction.
+    `grace` seconds are told to wait for it (`Superseded`, not a theft: browsers do race, and one that waited for a
+    slow transaction counts from when it came); a use after that revokes the whole family, the thief's and the
+    victim's tokens alike; a revocation also ends the successor of a rotation that runs beside it; nothing outlives
+    `absolute` seconds.
+Needs: psycopg >= 3.1, PostgreSQL >= 13, the tables of `SCHEMA`, a connection in autocommit mode (inside a transaction
+    of yours, the exception would roll the revocation back). Check that the user may still log in before you answer.
+    With another driver or database, write a `Store` and call `exchange` in a transaction: the rules are there.
 Fails: `Superseded` (409 or 401: the client uses the successor it already has), `Invalid` (401: log in again),
     `Reused` (401, a subclass of `Invalid`: log in again, and tell somebody).
 Prove: pytest test_refresh_tokens.py   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
 
 RFC 9700, section 4.14.2. The token is 256 random bits, so a plain SHA-256 is enough: there is nothing to guess.
+Used tokens stay until their family ends, to be recognised: DELETE FROM refresh_family WHERE expires_at < now().
 """
 
 from __future__ import annotations
@@ -23,19 +27,22 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
 SCHEMA = """
+CREATE TABLE refresh_family (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    subject text NOT NULL,
+    expires_at timestamptz NOT NULL
+);
+CREATE INDEX refresh_family_subject ON refresh_family (subject);
+CREATE INDEX refresh_family_expires_at ON refresh_family (expires_at);
 CREATE TABLE refresh_token (
     hash bytea PRIMARY KEY,
-    family uuid NOT NULL,
-    subject text NOT NULL,
+    family uuid NOT NULL REFERENCES refresh_family (id) ON DELETE CASCADE,
     used_at timestamptz,
-    expires_at timestamptz NOT NULL,
-    family_expires_at timestamptz NOT NULL
+    expires_at timestamptz NOT NULL
 );
 CREATE INDEX refresh_token_family ON refresh_token (family);
-CREATE INDEX refresh_token_subject ON refresh_token (subject);
-CREATE INDEX refresh_token_family_expires_at ON refresh_token (family_expires_at);
 """
-END_FAMILY = "DELETE FROM refresh_token WHERE family = (SELECT family FROM refresh_token WHERE hash = %s)"
+END_FAMILY = "DELETE FROM refresh_family WHERE id = (SELECT family FROM refresh_token WHERE hash = %s)"
 
 
 class Invalid(Exception):  # noqa: N818 - an outcome
@@ -65,20 +72,27 @@ def new_token() -> str:
 
 def digest(token: str) -> bytes:
     """Return what is stored of a token."""
-    return hashlib.sha256(token.encode()).digest()
+    # A client may send any text, lone surrogates too: that is a wrong token and no crash.
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 class Store(Protocol):
-    """The statements behind `exchange`, in a transaction that commits after it, whatever it returns."""
+    """The statements behind `exchange`, in a transaction that commits after it, whatever it returns.
 
-    async def use(self, used: bytes) -> str | None:
-        """Mark a token as used, if it is neither used nor expired, and return its subject: in one statement."""
+    Each must see what was committed before it began (read committed, or one writer at a time).
+    """
+
+    async def lock(self, used: bytes) -> str | None:
+        """Lock the family of a token, as revocations do, and return its subject; None when the token is unknown."""
+
+    async def use(self, used: bytes) -> bool:
+        """Mark a token as used; False when it was used before, has expired or is gone."""
 
     async def succeed(self, used: bytes, successor: bytes) -> None:
-        """Insert the successor into the family of the token that was used."""
+        """Insert the successor into the family."""
 
     async def seconds_since_use(self, used: bytes) -> float | None:
-        """Return how long ago a token was used; None when it is unknown or was not."""
+        """Return how long before the transaction began a token was used; None when it was not, or is gone."""
 
     async def end_family(self, used: bytes) -> None:
         """Delete every token of the family."""
@@ -87,13 +101,17 @@ class Store(Protocol):
 async def exchange(store: Store, token: str, *, grace: float = 10.0) -> Issued | Superseded | Invalid:
     """Use up `token` and return its successor, or the error that is to be raised after the commit."""
     used, successor = digest(token), new_token()
-    subject = await store.use(used)
-    if subject is not None:
+    # The family is locked before its tokens, as revocations do: one that comes meanwhile waits and takes the
+    # successor along; one that came first leaves nothing to rotate.
+    subject = await store.lock(used)
+    if subject is None:
+        return Invalid("unknown")
+    if await store.use(used):
         await store.succeed(used, digest(successor))
         return Issued(successor, subject)
     seconds = await store.seconds_since_use(used)
     if seconds is None:
-        return Invalid("unknown or expired")
+        return Invalid("expired or revoked")
     if seconds < grace:
         return Superseded("rotated a moment ago")
     await store.end_family(used)
@@ -107,10 +125,12 @@ async def issue(
     token = new_token()
     await connection.execute(
         """
-        INSERT INTO refresh_token (hash, family, subject, expires_at, family_expires_at)
-        VALUES (%(hash)s, gen_random_uuid(), %(subject)s,
-                now() + least(make_interval(secs => %(idle)s), make_interval(secs => %(absolute)s)),
-                now() + make_interval(secs => %(absolute)s))
+        WITH begun AS (
+            INSERT INTO refresh_family (subject, expires_at)
+            VALUES (%(subject)s, now() + make_interval(secs => %(absolute)s)) RETURNING id, expires_at
+        )
+        INSERT INTO refresh_token (hash, family, expires_at)
+        SELECT %(hash)s, id, least(now() + make_interval(secs => %(idle)s), expires_at) FROM begun
         """,
         {"hash": digest(token), "subject": subject, "idle": idle, "absolute": absolute},
     )
@@ -124,34 +144,45 @@ class PostgreSQL:
     connection: AsyncConnection[Any]
     idle: float
 
-    async def use(self, used: bytes) -> str | None:
-        """Of all that see used_at IS NULL one updates; the others wait and see it set."""
-        found = await self.connection.execute(
+    async def lock(self, used: bytes) -> str | None:
+        """Lock the row of the family."""
+        locked = await self.connection.execute(
             """
-            UPDATE refresh_token SET used_at = clock_timestamp()
-            WHERE hash = %s AND used_at IS NULL AND expires_at > clock_timestamp() RETURNING subject
+            SELECT family.subject FROM refresh_family AS family JOIN refresh_token ON refresh_token.family = family.id
+            WHERE refresh_token.hash = %s FOR UPDATE OF family
             """,
             [used],
         )
-        row = await found.fetchone()
+        row = await locked.fetchone()
         return None if row is None else str(row[0])
+
+    async def use(self, used: bytes) -> bool:
+        """A statement of its own, because only then it sees what was committed while the lock was awaited."""
+        found = await self.connection.execute(
+            """
+            UPDATE refresh_token SET used_at = clock_timestamp()
+            WHERE hash = %s AND used_at IS NULL AND expires_at > clock_timestamp() RETURNING true
+            """,
+            [used],
+        )
+        return await found.fetchone() is not None
 
     async def succeed(self, used: bytes, successor: bytes) -> None:
         """Insert the successor, which ends with its family at the latest."""
         await self.connection.execute(
             """
-            INSERT INTO refresh_token (hash, family, subject, expires_at, family_expires_at)
-            SELECT %(successor)s, family, subject,
-                   least(now() + make_interval(secs => %(idle)s), family_expires_at), family_expires_at
-            FROM refresh_token WHERE hash = %(used)s
+            INSERT INTO refresh_token (hash, family, expires_at)
+            SELECT %(successor)s, family.id, least(now() + make_interval(secs => %(idle)s), family.expires_at)
+            FROM refresh_family AS family JOIN refresh_token ON refresh_token.family = family.id
+            WHERE refresh_token.hash = %(used)s
             """,
             {"successor": successor, "used": used, "idle": self.idle},
         )
 
     async def seconds_since_use(self, used: bytes) -> float | None:
-        """Ask the database's clock, which has also written the time of use."""
+        """now() is when this call began: who came while the winner was at work is no thief, however long it waited."""
         found = await self.connection.execute(
-            "SELECT extract(epoch FROM clock_timestamp() - used_at)::float8 FROM refresh_token WHERE hash = %s", [used]
+            "SELECT extract(epoch FROM now() - used_at)::float8 FROM refresh_token WHERE hash = %s", [used]
         )
         row = await found.fetchone()
         return None if row is None else row[0]
@@ -164,11 +195,14 @@ class PostgreSQL:
 async def rotate(
     connection: AsyncConnection[Any], token: str, *, idle: float = 14 * 86400, grace: float = 10.0
 ) -> Issued:
-    """Use up `token` and return its successor. `connection` is in autocommit mode.
+    """Use up `token` and return its successor.
 
     Raises:
         Superseded, Reused, Invalid: see above; a revocation is committed before `Reused` is raised.
+        RuntimeError: the connection is inside a transaction.
     """
+    if connection.info.transaction_status.name != "IDLE":
+        raise RuntimeError("rotate() in a transaction: its exception would roll the revocation back")
     async with connection.transaction():
         outcome = await exchange(PostgreSQL(connection, idle), token, grace=grace)
     if isinstance(outcome, Issued):
@@ -183,4 +217,10 @@ async def revoke(connection: AsyncConnection[Any], token: str) -> None:
 
 async def revoke_all(connection: AsyncConnection[Any], subject: str) -> None:
     """End every family of `subject`: after a password change, a lock-out, a stolen device."""
-    await connection.execute("DELETE FROM refresh_token WHERE subject = %s", [subject])
+    await connection.execute(
+        """
+        WITH locked AS (SELECT id FROM refresh_family WHERE subject = %s ORDER BY id FOR UPDATE)
+        DELETE FROM refresh_family WHERE id IN (SELECT id FROM locked)
+        """,
+        [subject],
+    )
