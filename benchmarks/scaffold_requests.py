@@ -254,8 +254,9 @@ def _token(python: str, subject: str) -> str:
         "iat": int(now.timestamp()),
         "exp": int((now + timedelta(hours=6)).timestamp()),
     }
-    code = "import json, jwt, sys; print(jwt.encode(json.loads(sys.argv[1]), sys.argv[2], algorithm='HS256'))"
-    done = subprocess.run([python, "-c", code, json.dumps(claims), SECRET], check=True, capture_output=True, text=True)
+    code = "import json, jwt, sys; print(jwt.encode(*map(json.loads, sys.argv[1:3]), headers=json.loads(sys.argv[3])))"
+    arguments = [json.dumps(one) for one in (claims, SECRET, {"typ": "at+jwt"})]
+    done = subprocess.run([python, "-c", code, *arguments], check=True, capture_output=True, text=True)
     return done.stdout.strip()
 
 

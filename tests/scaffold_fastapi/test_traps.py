@@ -113,7 +113,7 @@ class _database:  # noqa: N801 - used as a function
 
 
 def _wait(api: Api, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline and process.poll() is None:
         try:
             if api.call("GET", "/readyz")[0] == 200:

@@ -72,7 +72,9 @@ def test_fast_finds(path: str, old: str, new: str, step: str, broken: Project) -
     ("path", "old", "new", "test"),
     [
         ("app/statements.py", "table.c.version + 1", "table.c.version + 0", "test_crud"),
-        ("app/etags.py", "if not weak and", "if", "test_units"),
+        ("app/etags.py", "        return frozenset()", "        return None", "test_units"),
+        ("app/patterns/etag.py", "if re.fullmatch(r'\"[0-9]", "if re.search(r'\"[0-9]", "test_units"),
+        ("app/patterns/jwt_verify.py", "if self._type is not None and", "if False and", "patterns/test_jwt_verify"),
         ("app/resources/notes/table.py", "sa.String(100)", "sa.String(90)", "test_migrations"),
         ("app/middleware.py", "if self._seen > self._max_body:", "if self._seen < 0:", "test_http"),
     ],
