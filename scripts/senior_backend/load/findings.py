@@ -125,12 +125,15 @@ class Stall:
         return (self.end - self.start) / NANOSECONDS
 
 
-def explain(result: RunResult, summary: Summary) -> tuple[Finding, ...]:
-    """Return everything that can be said, the weightiest first."""
+def explain(result: RunResult, summary: Summary, *, disturbed: bool = False) -> tuple[Finding, ...]:
+    """Return everything that can be said, the weightiest first.
+
+    Where the generator was disturbed, times say nothing of the server: only what does not rest on them is told.
+    """
     found = errors(result)
     if len(result.samples.intended) >= LEAST_ROWS:
         view = View.of(result, summary)
-        for rule in RULES:
+        for rule in DISTURBED_RULES if disturbed else RULES:
             found += rule(view)
     order = {"error": 0, "warning": 1, "info": 2}
     return tuple(sorted(found, key=lambda finding: order[finding.severity]))
@@ -369,3 +372,4 @@ RULES: tuple[Callable[[View], list[Finding]], ...] = (
     cold_start,
     connections,
 )
+DISTURBED_RULES = (stalls, failures_by_load, connections)

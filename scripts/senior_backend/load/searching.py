@@ -10,10 +10,8 @@ from senior_backend.console.files import write_atomically
 from senior_backend.console.output import table
 from senior_backend.console.progress import Progress as Bar
 from senior_backend.console.report import Finding, NextCommand, Report
-from senior_backend.load import advice, charts, findmax, rails, server_metrics, server_view
+from senior_backend.load import advice, charts, findmax, rails, server_metrics, server_view, trial
 from senior_backend.load.report_text import ms
-from senior_backend.load.steps import run_steps
-from senior_backend.load.workload import build
 
 if TYPE_CHECKING:
     from senior_backend.load.application import Prepared
@@ -33,13 +31,12 @@ def report(call: Prepared) -> tuple[Report, str]:
         UnavailableError: login or setup fails.
     """
     options, plan = call.options, call.settings.plan
-    values = run_steps(call.source.scenario, call.to, plan.seed, plan.timeout_s)
-    workload = build(call.source.scenario, call.to.authority, call.to.base_path, plan.seed, values)
     start = options.rps or min(max(stage.start_rate for stage in plan.stages), DEFAULT_START)
     greatest = options.max_rate or (rails.PRIVATE_CAPS if call.to.private else rails.PUBLIC_CAPS).rate
     search = findmax.Options(start_rate=min(start, greatest), greatest_rate=greatest)
     watcher = server_view.watcher(options, call.tls, 0.0)
     with watcher, Bar("find-max") as bar:
+        call, workload = trial.opened(call)
         number, asked_to_wait = 0, 0.0
 
         def progress(now: Progress) -> None:
