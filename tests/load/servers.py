@@ -334,17 +334,15 @@ GONE_S = 0.6
 
 
 async def hostile_main(mode: str, context: ssl.SSLContext | None) -> None:
-    connections = 0
+    connections = requests = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal connections
+        nonlocal connections, requests
         served = 0
         connections += 1
         if mode == "few-connections" and connections > MOST_CONNECTIONS:
             writer.close()
             return
-        if mode == "gone" and connections == 1:
-            asyncio.get_running_loop().call_later(GONE_S, os._exit, 1)
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ssl.SSLError):
             going_on = True
             while going_on:
@@ -356,6 +354,9 @@ async def hostile_main(mode: str, context: ssl.SSLContext | None) -> None:
                 if b"content-length:" in lower and mode != "early-answer":
                     await reader.readexactly(int(lower.split(b"content-length:")[1].split(b"\r\n")[0]))
                 served += 1
+                requests += 1
+                if mode == "gone" and requests == 1:
+                    asyncio.get_running_loop().call_later(GONE_S, os._exit, 1)
                 going_on = await answer(mode, writer, served)
         with suppress(ConnectionError, OSError):
             writer.close()

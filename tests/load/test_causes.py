@@ -63,6 +63,8 @@ def test_scattered_failures_are_no_outage() -> None:
     assert not told(made(noisy(*[5.0] * 600), errors=errors))
     # Everything that was due late failed, but the server answered on and on: a queue that the end of the run cut off.
     behind = [5.0 + 20.0 * place for place in range(300)]
+    unsent = [ErrorKind.RESET if place in (4, 40) else 0 for place in range(300)] + [ErrorKind.NO_CONNECTION] * 300
+    assert "outage" not in told(made(behind + [1.0] * 300, errors=unsent))
     assert "outage" not in told(made(behind + [5000.0] * 300, errors=failing(range(300, 600), 600)))
 
 

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
 import re
+from array import array
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 
-from senior_backend.load import findmax, slo
+from senior_backend.load import findmax, slo, statistics
 from senior_backend.load.findmax import Cause, FindMaxResult, Options, Point
+from senior_backend.load.model import Gauges
 from tests.load import harness
 from tests.load.harness import server
+
+if TYPE_CHECKING:
+    from senior_backend.load.model import RunResult
 
 
 def point(
@@ -92,12 +99,14 @@ def test_a_generator_that_gives_out_decides_nothing() -> None:
 TRIES = 3
 
 
-def find(arguments: list[str], objectives: str, *, start: float, rate: float | None, cause: Cause) -> FindMaxResult:
+def find(
+    arguments: list[str], objectives: str, *, start: float, rate: float | None, cause: Cause, connections: int = 200
+) -> FindMaxResult:
     """Search; again, if that gave something else: on a disturbed machine requests do arrive in bunches."""
     for _ in range(TRIES):
         with server("queue", *arguments) as port:
             result = findmax.find_max(
-                harness.plan(port, 1, 1, arrivals="constant", connections=200),
+                harness.plan(port, 1, 1, arrivals="constant", connections=connections),
                 harness.get(port),
                 slo.parse(objectives),
                 Options(start_rate=start, probe_s=1.0),
@@ -144,3 +153,40 @@ def test_a_slow_leak_is_named() -> None:
     leaking = ["--workers", "2", "--service-ms", "10", "--leak-ms-per-s", "1"]
     result = find(leaking, "p90<200ms", start=100, rate=ANY, cause="leak")
     assert "at first" in result.reason
+
+
+@pytest.mark.timing
+@pytest.mark.slow
+def test_a_periodic_stall_with_a_generous_objective_costs_its_share_of_the_capacity() -> None:
+    """Five workers of 5 ms make 1,000 a second; standing still for 0.3 s of each second, they make 700."""
+    stalling = ["--workers", "5", "--service-ms", "5", "--stall-at", "0.3", "--stall-for", "0.3", "--stall-every", "1"]
+    result = find(stalling, "p90<2s,errors<1%", start=560, rate=700, cause="stall", connections=1000)
+    assert re.search(r"not made up for between them.*one every (0\.9|1\.[0-2])", result.reason), result.reason
+
+
+@pytest.mark.timing
+@pytest.mark.slow
+def test_a_leak_that_only_shows_over_the_whole_search_is_named() -> None:
+    """0.3 ms each second is within the noise of a probe; over the search it is a third of the service time."""
+    leaking = ["--workers", "2", "--service-ms", "10", "--leak-ms-per-s", "0.3"]
+    find(leaking, "p90<500ms", start=100, rate=ANY, cause="leak")
+
+
+def test_a_backlog_that_swings_with_stalls_is_measured_at_the_same_point_of_each() -> None:
+    """A sawtooth of 1 s, 70 high, in 50 ms samples: level, it does not grow; on a slope of 20/s it does."""
+
+    def gauges(slope: float) -> RunResult:
+        samples = range(100)
+        at = [place * 50_000_000 for place in samples]
+        phase = [place % 20 for place in samples]
+        tooth = [10 * one if one < 7 else max(0, 70 - 6 * (one - 6)) for one in phase]
+        done = [0]
+        for place in samples[1:]:
+            done.append(done[-1] + (0 if phase[place] < 7 else 50))
+        waiting = [int(height + slope * place * 0.05) for place, height in zip(samples, tooth, strict=True)]
+        columns = (array("q", at), array("q", waiting), array("q", [0] * 100), array("q", done))
+        return SimpleNamespace(gauges=Gauges(*columns), plan=harness.plan(1, 100, 5))  # type: ignore[return-value]
+
+    for end in (4.2, 4.5, 4.9):
+        assert abs(statistics.backlog_growth(gauges(0), end / 3, end)) < 1
+        assert statistics.backlog_growth(gauges(20), end / 3, end) == pytest.approx(20, abs=2)

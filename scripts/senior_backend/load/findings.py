@@ -239,6 +239,8 @@ def stalls(view: View) -> list[Finding]:
         at = ", ".join(f"{stall.start / NANOSECONDS:.1f}" for stall in generator[:3])
         message = f"the generator itself stood still for up to {max(s.seconds for s in generator):.2f} s at t = {at} s"
         return [Finding("generator-stall", "warning", message, fix="repeat the run on an idle machine")]
+    if outage(view):
+        return []
     fine = view.usual()
     slow = [
         (due, end)
@@ -380,12 +382,13 @@ def _block_medians(view: View) -> list[float]:
 
 def outage(view: View) -> list[Finding]:
     """Say when failures are one stretch of time in which nothing succeeded: a server that went away, or shed load."""
-    failed = [bool(error) for error in view.error]
+    # What was never sent, because the run ended first, says nothing of the server at that time.
+    failed = [error not in (ErrorKind.NONE, ErrorKind.NO_CONNECTION) for error in view.error]
     start, end = _longest_run(failed)
     if end - start < OUTAGE_LEAST or end - start < OUTAGE_SHARE * sum(failed) or end - start == len(failed):
         return []
     until = view.intended[end] if end < len(failed) else max(view.done)
-    after = view.intended[start] + int(2 * view.usual())
+    after = view.done[start] + int(view.usual())
     if (
         sum(after < done < until for done, error in zip(view.done, view.error, strict=True) if not error)
         > OUTAGE_ANSWERS
@@ -522,7 +525,7 @@ def connections(view: View) -> list[Finding]:
     if stats.keep_alive_races:
         share = stats.keep_alive_races / len(view.intended)
         message = f"{stats.keep_alive_races:,} requests were sent again because the server had closed a kept connection"
-        often = share > RACES_SHARE
+        often = share > RACES_SHARE and not outage(view)
         if often:
             message += (
                 f" ({share:.1%}): it closes in the middle of use, and a client that does not try again sees failures"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _FORBIDDEN_IN_TARGET = re.compile(r"[^\x21-\x7e]")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\Z")
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r\n")
+_IMF_DATE = re.compile(rb"[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT\Z")
+_MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 _BODYLESS = frozenset({204, 304})
 
 
@@ -120,12 +123,14 @@ def _retry_after(fields: dict[bytes, list[bytes]]) -> float | None:
 
 
 def _date(value: bytes) -> float | None:
-    """Return an HTTP date (RFC 9110 section 5.6.7) as Unix time."""
-    from email.utils import parsedate_to_datetime
-
+    """Return an HTTP date in the form that senders must use (RFC 9110 section 5.6.7) as Unix time."""
+    match = _IMF_DATE.match(value)
+    if match is None or match[2] not in _MONTHS:
+        return None
+    day, year, hour, minute, second = (int(match[group]) for group in (1, 3, 4, 5, 6))
     try:
-        return parsedate_to_datetime(value.decode("latin-1")).timestamp()
-    except (ValueError, OverflowError):
+        return datetime(year, _MONTHS.index(match[2]) + 1, day, hour, minute, second, tzinfo=UTC).timestamp()
+    except ValueError:
         return None
 
 

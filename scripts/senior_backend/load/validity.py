@@ -147,11 +147,13 @@ def _capped(result: RunResult) -> Finding | None:
             f"{stats.connections_cap} connections because the server held them: service time rose from "
             f"{show_ms(quick)} to {show_ms(longest if stalled else slow)}",
         )
+    cap = stats.connections_cap
+    busy = "the only connection was" if cap == 1 else f"all {cap} connections were"
     return Finding(
         "connection-cap",
         "error",
-        f"all {stats.connections_cap} connections were busy for {stats.capped_s:.1f} s while the server answered as "
-        f"fast as ever ({show_ms(slow)}): the cap was the limit",
+        f"{busy} busy for {stats.capped_s:.1f} s while the server answered as fast as ever ({show_ms(slow)}): "
+        "the cap was the limit",
         fix=f"use --connections {_more_connections(result, slow)}",
     )
 
