@@ -127,7 +127,7 @@ def queue(options: argparse.Namespace) -> None:
         if slept := stalls.sleep_if_due(before):
             # Work stood still as well: what was not done then takes as much longer.
             work.free = [max(moment, before) + slept for moment in work.free]
-            timers = [(max(at, before) + slept, *rest) for at, *rest in timers]
+            timers = [(max(at, before) + slept, one, fd, answer) for at, one, fd, answer in timers]
         for fd, _ in poller.poll(0, 64):
             if fd == listener.fileno():
                 client, _ = listener.accept()

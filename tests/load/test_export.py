@@ -232,7 +232,9 @@ def made_by(kind: str, scenario: Scenario, folder: Path) -> str:
 
     plan = Plan(Target("http", "127.0.0.1", 1), (Stage(1, 1, 1),))
     writer = export_k6 if kind == "k6" else export_locust
-    return writer.write(exports.Export(scenario, "http://127.0.0.1:1", plan, (), folder), "x", rendering.render)[0]
+    made = exports.Export(scenario, "http://127.0.0.1:1", plan, (), folder)
+    text: str = writer.write(made, "x", rendering.render)[0]
+    return text
 
 
 DOCUMENTED = Check(

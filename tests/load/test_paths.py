@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from senior_backend.load import paths
@@ -60,6 +62,6 @@ def test_near_paths_are_named_and_bounded() -> None:
 
 
 def test_the_servers_prefix_belongs_to_the_path() -> None:
-    item = {"get": {}, "post": {}, "parameters": []}
+    item: dict[str, Any] = {"get": {}, "post": {}, "parameters": []}
     document = {"openapi": "3.1.0", "servers": [{"url": "http://x.test/api/v3/"}], "paths": {"/users": item, "/odd": 3}}
     assert paths.documented(document) == (Documented("/api/v3/users", frozenset({"GET", "POST"})),)
