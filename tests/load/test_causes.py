@@ -107,6 +107,15 @@ def test_a_slow_start_has_no_stalls_in_the_gaps_between_arrivals() -> None:
     assert set(told(result)) == {"cold-start"}
 
 
+def test_a_queue_that_grows_is_not_called_a_leak() -> None:
+    """Near its limit a queue grows by chance: then more and more are in flight, which a leak alone does not make."""
+    growing = findings.explain(*of(made(noisy(*(40.0 + place for place in range(600))), gap_ms=5.0)))
+    assert "growing" in {one.code for one in growing}
+    assert "leak" not in {one.code for one in growing}
+    leaking = findings.explain(*of(made(noisy(*(5.0 + 0.02 * place for place in range(600))), gap_ms=17.0)))
+    assert "leak" in {one.code for one in leaking}
+
+
 def test_redirects_are_said() -> None:
     found = told(made(noisy(*[5.0] * 300), statuses=[302] * 300))
     assert set(found) == {"redirects"}

@@ -42,7 +42,8 @@ QUEUEING = 2.0
 POOL_TOLERANCE = 0.12
 EQUAL = 1.1
 SMALL_POOL = 8
-"""Up to here the estimate tells one size from the next."""
+SURE = 0.2
+"""Up to here, and this near to a whole number, the estimate tells one size from the next."""
 RACES_SHARE = 0.02
 """Closing idle connections meets few requests; more than 2 % is something else."""
 NEW_SHARE = 0.8
@@ -64,6 +65,7 @@ and the middle 80 % of the slow ones spread over at least 40 % of the run."""
 BLOCKS = 8
 LEAK_GROWTH = 0.3
 LEAK_ORDER = 0.7
+QUEUE_GROWTH = 3
 """A leak: block medians grow by 30 % over the run, and at least 70 % of all pairs of blocks are in rising order."""
 
 
@@ -294,7 +296,7 @@ def pool(view: View) -> list[Finding]:
         return []
     if whole == 1:
         at_a_time = "one at a time: a single worker or a lock?"
-    elif whole <= SMALL_POOL:
+    elif whole <= SMALL_POOL and abs(size - whole) <= SURE:
         at_a_time = f"{whole} at a time: a pool of {whole}?"
     else:
         at_a_time = f"about {whole} at a time: a pool of that size, or that many fill the CPU?"
@@ -357,7 +359,17 @@ def trend(view: View) -> list[Finding]:
         return [Finding("warming-up", "warning", message, fix="a longer --warmup leaves that out; a cache, or a JIT?")]
     if saturated(view):
         return [Finding("growing", "info", message + ", as the backlog grows")]
+    first, last = _ends(view.in_flight)
+    if last > first + QUEUE_GROWTH:
+        message += f", and {last:.0f} instead of {first:.0f} others are in flight: a queue that grows, or a leak"
+        return [Finding("growing", "info", message, fix="a longer run at a lower rate tells which")]
     return [Finding("leak", "warning", message, fix="look for what grows: memory, rows, open cursors; run it longer")]
+
+
+def _ends(column: Sequence[int]) -> tuple[float, float]:
+    """Return the medians of the first and of the last block."""
+    width = max(1, len(column) // BLOCKS)
+    return median(column[:width]), median(column[-width:])
 
 
 def _steady_change(medians: Sequence[float]) -> float:
