@@ -98,11 +98,18 @@ def text(result: FindMaxResult) -> str:
             ms(point.p50_ms),
             ms(point.p99_ms),
             f"{point.error_share:.2%}",
-            "held" if point.sustained else f"{point.cause}: {point.reason[:90]}",
+            outcome(point)[:110],
         ]
         for point in result.points
     ]
     return table(rows, ["asked/s", "answered/s", "p50", "p99", "failed", ""])
+
+
+def outcome(point: Point) -> str:
+    """Return whether a rate held, and why not."""
+    if point.sustained:
+        return "held"
+    return point.reason if point.reason.startswith(point.cause) else f"{point.cause}: {point.reason}"
 
 
 def chart(result: FindMaxResult) -> Chart | None:
@@ -165,7 +172,7 @@ def _write_page(
             ms(point.p50_ms),
             ms(point.p99_ms),
             f"{point.error_share:.2%}",
-            "held" if point.sustained else f"{point.cause}: {point.reason}",
+            outcome(point),
         ]
         for point in result.points
     ]
