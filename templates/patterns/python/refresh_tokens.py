@@ -5,7 +5,7 @@ Guarantees: a token works once; of concurrent uses of one token exactly one gets
     slow transaction counts from when it came); a use after that revokes the whole family, the thief's and the
     victim's tokens alike; a revocation also ends the successor of a rotation that runs beside it; nothing outlives
     `absolute` seconds.
-Needs: psycopg >= 3.1, PostgreSQL >= 13, the tables of `SCHEMA`, a connection in autocommit mode (inside a transaction
+Needs: psycopg >= 3.1, PostgreSQL >= 11, the tables of `SCHEMA`, a connection in autocommit mode (inside a transaction
     of yours, the exception would roll the revocation back). Check that the user may still log in before you answer.
 Fails: `Superseded` (409 or 401: the client uses the successor it already has), `Invalid` (401: log in again),
     `Reused` (401, a subclass of `Invalid`: log in again, and tell somebody).
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SCHEMA = """
 CREATE TABLE refresh_family (
-    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     subject text NOT NULL,
     expires_at timestamptz NOT NULL
 );
@@ -37,7 +37,7 @@ CREATE INDEX refresh_family_subject ON refresh_family (subject);
 CREATE INDEX refresh_family_expires_at ON refresh_family (expires_at);
 CREATE TABLE refresh_token (
     hash bytea PRIMARY KEY,
-    family uuid NOT NULL REFERENCES refresh_family (id) ON DELETE CASCADE,
+    family bigint NOT NULL REFERENCES refresh_family (id) ON DELETE CASCADE,
     used_at timestamptz,
     expires_at timestamptz NOT NULL
 );

@@ -5,7 +5,7 @@
  *   `graceMs` get `Superseded` (browsers do race, and one that waited for a slow transaction counts from when it came); a
  *   use after that revokes the whole family, the thief's and the victim's tokens alike; a revocation also ends the successor
  *   of a rotation that runs beside it; nothing outlives `absoluteMs`.
- * Needs: pg >= 8.11, PostgreSQL >= 13, the tables of `SCHEMA`, transaction.ts. Check that the user may still log in.
+ * Needs: pg >= 8.11, PostgreSQL >= 11, the tables of `SCHEMA`, transaction.ts. Check that the user may still log in.
  * Fails: `Superseded` (the client uses the successor it already has), `Invalid` (401: log in again), `Reused` (401, a
  *   subclass of `Invalid`: log in again, and tell somebody).
  * Prove: npm test   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
@@ -19,7 +19,7 @@ import { transaction } from "./transaction.js";
 
 export const SCHEMA = `
 CREATE TABLE refresh_family (
-  id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   subject text NOT NULL,
   expires_at timestamptz NOT NULL
 );
@@ -27,7 +27,7 @@ CREATE INDEX refresh_family_subject ON refresh_family (subject);
 CREATE INDEX refresh_family_expires_at ON refresh_family (expires_at);
 CREATE TABLE refresh_token (
   hash bytea PRIMARY KEY,
-  family uuid NOT NULL REFERENCES refresh_family (id) ON DELETE CASCADE,
+  family bigint NOT NULL REFERENCES refresh_family (id) ON DELETE CASCADE,
   used_at timestamptz,
   expires_at timestamptz NOT NULL
 );

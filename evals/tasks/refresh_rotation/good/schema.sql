@@ -1,5 +1,5 @@
 CREATE TABLE refresh_family (
-    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     subject text NOT NULL,
     expires_at timestamptz NOT NULL
 );
@@ -7,7 +7,7 @@ CREATE INDEX refresh_family_subject ON refresh_family (subject);
 CREATE INDEX refresh_family_expires_at ON refresh_family (expires_at);
 CREATE TABLE refresh_token (
     hash bytea PRIMARY KEY,
-    family uuid NOT NULL REFERENCES refresh_family (id) ON DELETE CASCADE,
+    family bigint NOT NULL REFERENCES refresh_family (id) ON DELETE CASCADE,
     used_at timestamptz,
     expires_at timestamptz NOT NULL
 );
