@@ -225,10 +225,14 @@ def find_stalls(view: View) -> list[Stall]:
     return stalls
 
 
+def stalls_of(result: RunResult, summary: Summary) -> list[Stall]:
+    """Return the stalls of a run; see `find_stalls`."""
+    return find_stalls(View.of(result, summary)) if len(result.samples.intended) >= LEAST_ROWS else []
+
+
 def stalled_share(result: RunResult, summary: Summary) -> float:
     """Return the share of the measured time in which the server stood still."""
-    stopped = sum(stall.seconds for stall in find_stalls(View.of(result, summary)))
-    return stopped / max(result.measured_s, 1e-9)
+    return sum(stall.seconds for stall in stalls_of(result, summary)) / max(result.measured_s, 1e-9)
 
 
 def stalls(view: View) -> list[Finding]:

@@ -334,15 +334,16 @@ class Prober:
             return reason or (OVERLOADED if overloaded else None)
 
         result = engine.run(plan, self.workload, watch, address=self.address)
-        stops = len(statistics.standstills(result, result.measured_s))
+        summary = statistics.summarize(result)
+        stops = len(findings.stalls_of(result, summary))
         if 0 < stops < statistics.STANDSTILLS_ENOUGH and result.stopped is None and seconds < GREATEST_PROBE_S:
             # One or two pauses do not tell whether the server makes up for them: a longer probe holds more of them.
             seconds = min(GREATEST_PROBE_S, STALL_FACTOR * seconds)
             plan = dataclasses.replace(plan, stages=(Stage(seconds, rate, rate),))
             result = engine.run(plan, self.workload, watch, address=self.address)
-            if len(statistics.standstills(result, seconds)) >= statistics.STANDSTILLS_ENOUGH:
+            summary = statistics.summarize(result)
+            if len(findings.stalls_of(result, summary)) >= statistics.STANDSTILLS_ENOUGH:
                 self.least_s = seconds
-        summary = statistics.summarize(result)
         point = judge(result, summary, self.objectives, rate)
         if self.base_ms is None:
             self.base_ms = point.p50_ms
