@@ -130,8 +130,6 @@ class _Trial:
             return None if answer.status in (request.check.statuses or ()) else answer
         return None
 
-    # -- a path that is not there -------------------------------------------------------------------------------------
-
     def _look_up(self, number: int, answer: Response) -> None:
         request = self._scenario.requests[number]
         asked = self.call.to.base_path + request.path.source()
@@ -239,8 +237,6 @@ class _Trial:
             for place, text in enumerate(self.call.options.endpoint)
         ]
         return advice.command(*(word for text in words for word in ("--endpoint", text)), without=("--endpoint",))
-
-    # -- credentials that are missing ---------------------------------------------------------------------------------
 
     def _has_credentials(self, request: Request) -> bool:
         return any(is_secret_name(name) for name, _ in request.headers + self._scenario.headers)
