@@ -14,13 +14,13 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from senior_backend.migrate.operations import Insert, Name, Opaque, Operation, ParsedStatement, Query
-from senior_backend.migrate.postgres_operations import PostgresExpression, operations_of, read_type
+from senior_backend.migrate.postgres_operations import PostgresExpression, operations_of, partition_bound, read_type
 from senior_backend.migrate.statements import Statement, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from senior_backend.migrate.operations import Type
+    from senior_backend.migrate.operations import PartitionBound, Type
 
 # Its type stubs have a syntax error, over which mypy would stop.
 postgast: Any = importlib.import_module("postgast")
@@ -83,6 +83,19 @@ def type_of(sql: str) -> Type:
         ValueError: it is no type.
     """
     return read_type(_target(f"SELECT NULL::{sql}").type_cast.type_name)
+
+
+def bound(sql: str) -> PartitionBound:
+    """Return the bound of a partition as `pg_get_expr` prints it, such as `FOR VALUES FROM (1) TO (2)`.
+
+    Raises:
+        ValueError: it is no bound.
+    """
+    try:
+        tree = postgast.parse(f"CREATE TABLE a PARTITION OF b {sql}")
+    except postgast.PgQueryError as error:
+        raise ValueError(sql) from error
+    return partition_bound(tree.stmts[0].stmt.create_stmt.partbound)
 
 
 def _target(query: str) -> Any:

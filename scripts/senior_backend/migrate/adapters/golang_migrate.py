@@ -35,7 +35,7 @@ def engine(root: Path) -> Engine | None:
 def read(root: Path) -> Iterable[Unit]:
     """Yield the up files. A file is one message: several statements in it are one implicit transaction."""
     for path, text in shared.texts(sorted(root.glob("*.up.sql"), key=shared.natural)):
-        yield Unit(path, text, engine=engine(root), transaction="CONCURRENTLY" not in text.upper())
+        yield Unit(path, text, engine=engine(root), transaction=shared.refuses_concurrently(text))
 
 
 def new(root: Path, parts: Sequence[Part], engine: Engine, now: datetime) -> list[tuple[Path, str]]:

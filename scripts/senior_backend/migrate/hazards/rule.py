@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from senior_backend.console.report import Severity
     from senior_backend.migrate.catalog import Catalog, Table
-    from senior_backend.migrate.operations import Column, Name, Operation, ParsedStatement
+    from senior_backend.migrate.operations import Column, CreateIndex, Name, Operation, ParsedStatement
     from senior_backend.migrate.statements import Engine
 
 Effect = Literal["none", "scan", "rewrite", "fails"]
@@ -188,6 +188,13 @@ class Context:
     def column(self, table: Name, column: str) -> Column | None:
         """Return the column as it is before the statement, None where it is not known."""
         return self.catalog.column(table, column)
+
+    def is_there(self, index: CreateIndex) -> bool:
+        """Whether CREATE INDEX IF NOT EXISTS finds the index there, and does nothing."""
+        if not index.if_not_exists or index.name is None:
+            return False
+        table = self.catalog.table(index.table)
+        return table is not None and self.catalog.fold(index.name) in table.indexes
 
     def created_here(self, kind: str, name: Name) -> bool:
         """Whether this migration creates an object of that kind and name, before or after the statement."""
