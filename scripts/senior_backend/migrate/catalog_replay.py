@@ -558,6 +558,17 @@ def _forget_reference(catalog: Catalog, table: Table, constraint: Constraint) ->
         catalog.referrers.get(parent, set()).discard(catalog.key(table.name))
 
 
+def _rename_dependent(table: Table, kind: str, old: str, new: str) -> None:
+    if kind == "trigger" and old in table.triggers:
+        table.triggers.remove(old)
+        table.triggers.add(new)
+    if kind == "trigger" and old in table.trigger_functions:
+        table.trigger_functions[new] = table.trigger_functions.pop(old)
+    table.dependents = [
+        replace(one, name=Name(new)) if (one.kind, one.name.name) == (kind, old) else one for one in table.dependents
+    ]
+
+
 def _rename_constraint(table: Table, old: str, new: str) -> None:
     constraint = table.constraints.pop(old, None)
     if constraint is not None:
@@ -580,6 +591,15 @@ def _rename_object(catalog: Catalog, op: ops.RenameObject, unit: int | None) -> 
             if index is not None and index.backs is not None:
                 _drop_index(catalog, ops.DropIndex(Name(index.name, table.name.schema)), None)
                 _add_index(catalog, table, replace(index, name=op.new_name))
+    elif op.kind in ("trigger", "policy", "rule") and op.table is not None:
+        _rename_dependent(_table(catalog, op.table), op.kind, op.name.name, op.new_name)
+    elif op.kind == "function":
+        if op.name.name in catalog.functions:
+            catalog.functions[op.new_name] = catalog.functions.pop(op.name.name)
+        for table in catalog.tables.values():
+            for trigger, function in table.trigger_functions.items():
+                if function.name == op.name.name:
+                    table.trigger_functions[trigger] = Name(op.new_name, function.schema)
     elif op.kind in ("view", "materialized-view"):
         _move(catalog, op.name, Name(op.new_name, op.name.schema))
     elif op.kind == "schema":

@@ -673,7 +673,7 @@ def _select(node: Node) -> Iterator[Operation]:
         call = node.target_list[0].res_target.val.func_call
         if call.funcname and _name_of(call.funcname).name == "set_config" and len(call.args) == 3:
             name, value = (argument.a_const.sval.sval for argument in call.args[:2])
-            yield ops.SetVariable(name, value)
+            yield ops.SetVariable(name, value, call.args[2].a_const.boolval.boolval)
             return
     yield ops.Query()
 
@@ -709,6 +709,13 @@ def _trigger(node: Node) -> Iterator[Operation]:
 def _truncate(node: Node) -> Iterator[Operation]:
     for item in node.relations:
         yield ops.Truncate(_relation(item.range_var), node.behavior == _CASCADE)
+
+
+def _explain(node: Node) -> Iterable[Operation]:
+    kind = node.query.WhichOneof("node")
+    if _option_on(node.options, "analyze"):
+        return operations_of(kind, getattr(node.query, kind))  # which runs it
+    return (ops.Query(),)
 
 
 def _named(kind: str, attribute: str) -> Callable[[Node], Iterator[Operation]]:
@@ -794,6 +801,7 @@ _READERS: dict[str, Callable[[Node], Iterator[Operation]]] = {
     ),
     "create_trig_stmt": _trigger,
     "truncate_stmt": _truncate,
+    "explain_stmt": _explain,
     "create_schema_stmt": _schema,
     "create_extension_stmt": _named("extension", "extname"),
     "alter_extension_stmt": _alter("extension", "update", "extname"),

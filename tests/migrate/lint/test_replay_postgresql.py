@@ -67,3 +67,16 @@ def test_triggers_go_with_their_function(drop: str) -> None:
     table = replayed("postgresql", setup + drop).tables["public", "t"]
     assert not table.triggers
     assert not table.dependents
+
+
+def test_triggers_and_functions_keep_their_ties_under_new_names() -> None:
+    catalog = replayed(
+        "postgresql",
+        "CREATE TABLE t (id int); CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;"
+        "CREATE TRIGGER g BEFORE UPDATE OF id ON t FOR EACH ROW EXECUTE FUNCTION f();"
+        "ALTER TRIGGER g ON t RENAME TO h; ALTER FUNCTION f() RENAME TO e;",
+    )
+    table = catalog.tables["public", "t"]
+    assert table.triggers == {"h"}
+    assert [one.name for one in table.dependents] == [Name("h")]
+    assert table.trigger_functions == {"h": Name("e")}

@@ -41,6 +41,7 @@ RULE = Rule(
     lock="ROW EXCLUSIVE",
     on=(ops.Update, ops.Delete),
     check=check,
+    rollback=True,
     bad=(
         Example("UPDATE users SET age = 1;", effect="scan"),
         Example("DELETE FROM logs;", effect="scan"),
