@@ -569,9 +569,9 @@ def _rename_dependent(table: Table, kind: str, old: str, new: str) -> None:
     ]
 
 
-def _rename_constraint(table: Table, old: str, new: str) -> None:
-    constraint = table.constraints.pop(old, None)
-    if constraint is not None:
+def _rename_constraint(table: Table | None, old: str, new: str) -> None:
+    constraint = table.constraints.pop(old, None) if table is not None else None
+    if table is not None and constraint is not None:
         table.constraints[new] = replace(constraint, name=new)
 
 
@@ -585,35 +585,42 @@ def _rename_object(catalog: Catalog, op: ops.RenameObject, unit: int | None) -> 
             _rename_constraint(table, op.name.name, op.new_name)
     elif op.kind == "constraint" and op.table is not None:
         table = catalog.table(op.table)
-        if table is not None:
-            _rename_constraint(table, op.name.name, op.new_name)
-            index = table.indexes.get(op.name.name)
-            if index is not None and index.backs is not None:
-                _drop_index(catalog, ops.DropIndex(Name(index.name, table.name.schema)), None)
-                _add_index(catalog, table, replace(index, name=op.new_name))
+        _rename_constraint(table, op.name.name, op.new_name)
+        index = table.indexes.get(op.name.name) if table is not None else None
+        if table is not None and index is not None and index.backs is not None:
+            _drop_index(catalog, ops.DropIndex(Name(index.name, table.name.schema)), None)
+            _add_index(catalog, table, replace(index, name=op.new_name))
     elif op.kind in ("trigger", "policy", "rule") and op.table is not None:
         _rename_dependent(_table(catalog, op.table), op.kind, op.name.name, op.new_name)
     elif op.kind == "function":
-        if op.name.name in catalog.functions:
-            catalog.functions[op.new_name] = catalog.functions.pop(op.name.name)
-        for table in catalog.tables.values():
-            for trigger, function in table.trigger_functions.items():
-                if function.name == op.name.name:
-                    table.trigger_functions[trigger] = Name(op.new_name, function.schema)
+        _rename_function(catalog, op.name.name, op.new_name)
     elif op.kind in ("view", "materialized-view"):
         _move(catalog, op.name, Name(op.new_name, op.name.schema))
     elif op.kind == "schema":
         for key in [key for key in catalog.tables if key[0] == op.name.name]:
             _move(catalog, Name(key[1], key[0]), Name(key[1], op.new_name))
     elif op.kind in ("type", "domain"):
-        for table in catalog.tables.values():
-            for key, column in table.columns.items():
-                if column.type is not None and column.type.name == op.name.name:
-                    table.columns[key] = replace(column, type=column.type._replace(name=op.new_name))
-        if op.name.name in catalog.enums:
-            catalog.enums[op.new_name] = catalog.enums.pop(op.name.name)
-        if op.name.name in catalog.domains:
-            catalog.domains[op.new_name] = catalog.domains.pop(op.name.name)
+        _rename_type(catalog, op.name.name, op.new_name)
+
+
+def _rename_function(catalog: Catalog, old: str, new: str) -> None:
+    if old in catalog.functions:
+        catalog.functions[new] = catalog.functions.pop(old)
+    for table in catalog.tables.values():
+        for trigger, function in table.trigger_functions.items():
+            if function.name == old:
+                table.trigger_functions[trigger] = Name(new, function.schema)
+
+
+def _rename_type(catalog: Catalog, old: str, new: str) -> None:
+    for table in catalog.tables.values():
+        for key, column in table.columns.items():
+            if column.type is not None and column.type.name == old:
+                table.columns[key] = replace(column, type=column.type._replace(name=new))
+    if old in catalog.enums:
+        catalog.enums[new] = catalog.enums.pop(old)
+    if old in catalog.domains:
+        catalog.domains[new] = catalog.domains.pop(old)
 
 
 def _drop_object(catalog: Catalog, op: ops.DropObject, unit: int | None) -> None:

@@ -71,9 +71,8 @@ class PostgresExpression:
 
     @cached_property
     def constant_true(self) -> bool:
-        """Whether it is the constant TRUE."""
-        node = self.node
-        return bool(node.WhichOneof("node") == "a_const" and node.a_const.boolval.boolval)
+        """Whether it is true whatever the row: TRUE, NOT FALSE, 1 = 1, NULL IS NULL."""
+        return _constant(self.node) is True
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PostgresExpression) and self.sql == other.sql
@@ -83,6 +82,24 @@ class PostgresExpression:
 
     def __repr__(self) -> str:
         return f"PostgresExpression({self.sql!r})"
+
+
+def _constant(node: Node) -> bool | None:
+    """Return the truth of a condition that names no column; None where it is not that simple."""
+    kind = node.WhichOneof("node")
+    if kind == "a_const" and node.a_const.HasField("boolval"):
+        return bool(node.a_const.boolval.boolval)
+    if kind == "bool_expr" and node.bool_expr.boolop == tree.NOT_EXPR:
+        inner = _constant(node.bool_expr.args[0])
+        return None if inner is None else not inner
+    if kind == "null_test" and node.null_test.arg.HasField("a_const"):
+        return bool(node.null_test.arg.a_const.isnull == (node.null_test.nulltesttype == tree.IS_NULL))
+    if kind == "a_expr" and node.a_expr.name and node.a_expr.name[-1].string.sval in ("=", "<>"):
+        sides = (node.a_expr.lexpr, node.a_expr.rexpr)
+        if all(side.HasField("a_const") and not side.a_const.isnull for side in sides):
+            same = PostgresExpression(sides[0]) == PostgresExpression(sides[1])
+            return same == (node.a_expr.name[-1].string.sval == "=")
+    return None
 
 
 def _messages(node: Node) -> Iterator[tuple[str, Node]]:
