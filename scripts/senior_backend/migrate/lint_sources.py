@@ -74,7 +74,7 @@ def units_of(paths: Sequence[str], skip: Iterable[str] = ()) -> tuple[list[Unit]
             text = files.decode(sys.stdin.buffer.read(), "<stdin>")
             chosen.append(_unit("<stdin>", text))
             continue
-        found = Path(path)
+        found = _way_up(Path(path))
         if found.exists() and not (found.is_file() or found.is_dir()):
             chosen.append(_unit(path, files.read_text(found)))  # a pipe can be read once only
             continue
@@ -131,6 +131,15 @@ def _folder(folder: Path, applied: set[str]) -> Iterator[Unit]:
 
 
 _WAYS_BACK = (("up.sql", "down.sql"), (".sql", ".undo.sql"))
+
+
+def _way_up(path: Path) -> Path:
+    """Return the file that a down file undoes, which is checked with it; any other path as it is."""
+    for end, back in _WAYS_BACK:
+        up = path.with_name(path.name.removesuffix(back) + end)
+        if path.name.endswith(back) and _DOWN.search(path.name) and up.is_file():
+            return up
+    return path
 
 
 def _with_its_way_back(path: Path) -> Unit:

@@ -134,3 +134,37 @@ def test_one_statement_alone_in_a_file_is_no_transaction(tmp_path: Path, capsys:
     assert codes(run(capsys, str(path))) == []
     path.write_text("CREATE INDEX CONCURRENTLY i ON users (age);\nCREATE INDEX CONCURRENTLY j ON users (email);")
     assert set(codes(run(capsys, str(path)))) == {"pg-concurrently-in-transaction"}
+
+
+@pytest.mark.parametrize(
+    ("names", "more"),
+    [
+        (("db/migration/V1__a.sql", "db/migration/V2__b.sql", "db/migration/U2__b.sql"), {}),
+        (
+            ("deploy/a.sql", "deploy/b.sql", "revert/b.sql"),
+            {"sqitch.plan": "%project=p\n\na 2026-01-01T00:00:00Z x <x@y>\nb 2026-01-02T00:00:00Z x <x@y>\n"},
+        ),
+    ],
+)
+def test_undo_and_revert_scripts(
+    names: tuple[str, str, str], more: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = (FIRST, "CREATE TABLE tags (id int);", "DROP TABLE tags;\nALTER TABLE users ALTER COLUMN age TYPE bigint;")
+    for name, text in {**dict(zip(names, texts, strict=True)), **more}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    report = run(capsys, str(tmp_path))
+    assert codes(report) == ["pg-change-type-rewrites"]
+    assert report["findings"][0]["where"] == f"{tmp_path / names[2]}:2:1"
+
+
+def test_a_down_file_named_alone_is_judged_behind_its_up_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "1_a.up.sql").write_text(FIRST)
+    (tmp_path / "2_b.up.sql").write_text("CREATE TABLE tags (id int);")
+    path = tmp_path / "2_b.down.sql"
+    path.write_text("DROP TABLE tags;\nALTER TABLE users ALTER COLUMN age TYPE bigint;")
+    report = run(capsys, str(path))
+    assert codes(report) == ["pg-change-type-rewrites"]
+    assert report["findings"][0]["where"] == f"{path}:2:1"
