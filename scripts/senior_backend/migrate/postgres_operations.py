@@ -98,7 +98,7 @@ def _constant(node: Node) -> bool | None:
         sides = (node.a_expr.lexpr, node.a_expr.rexpr)
         if all(side.HasField("a_const") and not side.a_const.isnull for side in sides):
             same = PostgresExpression(sides[0]) == PostgresExpression(sides[1])
-            return same == (node.a_expr.name[-1].string.sval == "=")
+            return bool(same == (node.a_expr.name[-1].string.sval == "="))
     return None
 
 
@@ -728,11 +728,12 @@ def _truncate(node: Node) -> Iterator[Operation]:
         yield ops.Truncate(_relation(item.range_var), node.behavior == _CASCADE)
 
 
-def _explain(node: Node) -> Iterable[Operation]:
+def _explain(node: Node) -> Iterator[Operation]:
     kind = node.query.WhichOneof("node")
     if _option_on(node.options, "analyze"):
-        return operations_of(kind, getattr(node.query, kind))  # which runs it
-    return (ops.Query(),)
+        yield from operations_of(kind, getattr(node.query, kind))  # which runs it
+    else:
+        yield ops.Query()
 
 
 def _named(kind: str, attribute: str) -> Callable[[Node], Iterator[Operation]]:

@@ -32,14 +32,18 @@ def check(operation: ops.AlterColumnType | ops.DropColumn, context: Context) -> 
     """Report a change of type, or a DROP without CASCADE, of a column that others name."""
     drop = isinstance(operation, ops.DropColumn)
     users = sorted(set(_users(operation, context)))
-    if drop and operation.cascade:
+    if isinstance(operation, ops.DropColumn) and operation.cascade:
         users = [user for user in users if user == "the partition key"]
     if not users:
         return
     what = "DROP COLUMN without CASCADE" if drop else "a change of the type"
     error = "2BP01" if drop else "0A000"
     table, attribute = text.name(operation.table), text.identifier(operation.column)
-    change = f"DROP COLUMN {attribute}" if drop else f"ALTER COLUMN {attribute} TYPE {operation.type}"  # type: ignore[union-attr]
+    change = (
+        f"DROP COLUMN {attribute}"
+        if isinstance(operation, ops.DropColumn)
+        else f"ALTER COLUMN {attribute} TYPE {operation.type}"
+    )
     if users == ["the partition key"]:
         yield Hazard(
             f"PostgreSQL refuses {what} of {operation.column}: it is part of the partition key (error 42P16)",

@@ -16,8 +16,7 @@ def check(operation: ops.CreateTable | ops.AttachPartition, context: Context) ->
     """Report a partition for which the default partition is searched."""
     from senior_backend.migrate.postgres_bounds import excludes
 
-    attach = isinstance(operation, ops.AttachPartition)
-    name = operation.table if attach else operation.partition_of
+    name = operation.table if isinstance(operation, ops.AttachPartition) else operation.partition_of
     parent = context.table(name) if name is not None else None
     if parent is None or operation.bound is None or operation.bound.strategy == "default":
         return
