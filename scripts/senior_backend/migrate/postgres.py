@@ -313,7 +313,8 @@ def _executed(expression: str, depth: int) -> list[Operation] | None:
         operations = list(_inner(text, depth)) if text is not None else []
         if operations and all(isinstance(one, (Other, Query)) for one in operations):
             return []
-        if operations and all(isinstance(one, CreateIndex) and _UNKNOWN not in one.table for one in operations):
+        named = part == _UNKNOWN and operations
+        if named and all(isinstance(one, CreateIndex) and _UNKNOWN not in str(one.table) for one in operations):
             return operations
     return None
 

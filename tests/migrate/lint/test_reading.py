@@ -107,6 +107,7 @@ def test_sql_put_together_at_run_time_is_not_understood(body: str) -> None:
         ("EXECUTE format('COMMENT ON TABLE %I IS %L', name, name);", []),
         ("EXECUTE 'ALTER TABLE t ADD COLUMN ' || name || ' int';", ["Opaque"]),
         ("EXECUTE format('CREATE INDEX i ON %I (a)', name);", ["Opaque"]),
+        ("EXECUTE format('CREATE INDEX i ON events_%s (a)', name);", ["Opaque"]),
         ("EXECUTE name; EXECUTE name || name; DROP TABLE a;", ["DropTable", "Opaque"]),
     ],
 )

@@ -89,7 +89,7 @@ RULE = Rule(
         Example(
             "ALTER TYPE mood RENAME TO old_mood; CREATE TYPE mood AS ENUM ('sad', 'glad');"
             "ALTER TABLE moods ALTER COLUMN m TYPE mood USING m::text::mood;",
-            setup="CREATE TABLE moods (m mood);",
+            setup="CREATE TABLE moods (id bigint PRIMARY KEY, m mood);",
         ),
     ),
     good=(
