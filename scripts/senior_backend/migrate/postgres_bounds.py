@@ -49,7 +49,7 @@ def fits(child: Table, column: str, bound: PartitionBound) -> bool:
     if not not_null:
         return False
     several = len(bound.lower) > 1
-    lower, upper = (bound.lower or (None,))[0], (bound.upper or (None,))[0]
+    lower, upper = _ends(bound)
     return all(
         end is None or any(_at_end(fact, column, end, operators, several=several) for fact in mine)
         for end, operators in ((lower, (">=", ">")), (upper, ("<", "<=")))
@@ -61,6 +61,11 @@ def excludes(default: Table, column: str, bound: PartitionBound) -> bool:
     if bound.strategy not in ("range", "list"):
         return False
     return any(_contradicts(check, column, bound) for check in _checks(default))
+
+
+def _ends(bound: PartitionBound) -> tuple[str | None, str | None]:
+    """Return the ends of a range of the first key column; None where it is open."""
+    return (bound.lower or (None,))[0], (bound.upper or (None,))[0]
 
 
 def _checks(table: Table) -> Iterator[Any]:
@@ -134,8 +139,7 @@ def _at_end(fact: Any, column: str, end: str, operators: tuple[str, str], *, sev
         order = _compare(comparison.value, end)
         if order is None or (order > 0 if at_lower else order < 0):
             return True
-        if order == 0 and (several or (comparison.operator in (">=", ">", "=") if at_lower else
-                                       comparison.operator == "<")):  # fmt: skip
+        if order == 0 and (several or at_lower or comparison.operator == "<"):
             return True
     return False
 
@@ -157,7 +161,7 @@ def _contradicts(node: Any, column: str, bound: PartitionBound) -> bool:
         if ruled_out is not None:
             return None not in bound.values and all(_among(value, ruled_out) for value in wanted)
         return values is not None and not any(_among(value, values) for value in wanted)
-    lower, upper = (bound.lower or (None,))[0], (bound.upper or (None,))[0]
+    lower, upper = _ends(bound)
     for comparison in _comparisons(node) or ():
         if comparison.column != column:
             continue
@@ -186,7 +190,7 @@ def _follows(node: Any, column: str, bound: PartitionBound) -> bool:
     if bound.strategy == "list":
         values = _values(node)
         return values is not None and all(_among(other, values) for other in bound.values if other is not None)
-    lower, upper = (bound.lower or (None,))[0], (bound.upper or (None,))[0]
+    lower, upper = _ends(bound)
     found = _comparisons(node)
     return found is not None and all(_inside(one, column, lower, upper) for one in found)
 

@@ -11,7 +11,8 @@ from senior_backend.migrate.hazards.rule import Context, Example, Hazard, Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from senior_backend.migrate.operations import Name
+    from senior_backend.migrate.catalog import Table
+    from senior_backend.migrate.operations import Constraint, Name
 
 
 def _dropped(context: Context) -> set[tuple[str, str]]:
@@ -57,10 +58,9 @@ def _needed_by(operation: ops.DropTable | ops.DropObject | ops.DropConstraint, c
                     yield f"the foreign key {constraint.name} of {text.name(child.name)}"
 
 
-def _another(table: object, key: object) -> bool:
+def _another(table: Table, key: Constraint) -> bool:
     """Whether another unique index has the same columns, on which the foreign keys may rest as well."""
-    indexes = getattr(table, "indexes", {})
-    same = [one for one in indexes.values() if one.unique and one.columns == getattr(key, "columns", ())]
+    same = [one for one in table.indexes.values() if one.unique and one.columns == key.columns]
     return len(same) > 1
 
 
