@@ -136,9 +136,9 @@ _WAYS_BACK = (("up.sql", "down.sql"), (".sql", ".undo.sql"))
 def _way_up(path: Path) -> Path:
     """Return the file that a down file undoes, which is checked with it; any other path as it is."""
     for end, back in _WAYS_BACK:
-        up = path.with_name(path.name.removesuffix(back) + end)
-        if path.name.endswith(back) and _DOWN.search(path.name) and up.is_file():
-            return up
+        if path.name.endswith(back) and _DOWN.search(path.name):
+            up = path.with_name(path.name.removesuffix(back) + end)
+            return up if up.is_file() else path
     return path
 
 

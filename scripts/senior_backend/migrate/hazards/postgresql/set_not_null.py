@@ -21,7 +21,7 @@ def check(operation: ops.SetNotNull, context: Context) -> Iterator[Hazard]:
         return
     if table is not None and table.proves_not_null(operation.column) and context.at_least(12):
         return
-    if (table is None or not table.complete) and _last_steps(operation, context):
+    if (table is None or not table.complete) and context.at_least(12) and _last_steps(operation, context):
         return
     yield Hazard(
         f"looking for nulls reads the whole table{context.rows(operation.table)} while nobody can read or write it",
