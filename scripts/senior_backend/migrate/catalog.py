@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from senior_backend.migrate.operations import Column, Constraint, Name, Type
+from senior_backend.migrate.operations import Column, Constraint, Name, PartitionBound, PartitionKey, Type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,6 +40,22 @@ class Index:
     on_parent_only: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Dependent:
+    """Something that PostgreSQL keeps as long as it names columns of a table; `columns` is None where it names all.
+
+    `kind` is view, materialized-view, rule, policy or trigger.
+    """
+
+    kind: str
+    name: Name
+    columns: frozenset[str] | None
+
+    def uses(self, column: str) -> bool:
+        """Whether it names `column`."""
+        return self.columns is None or column in self.columns
+
+
 @dataclass(slots=True)
 class Table:
     """A table, or a view.
@@ -64,6 +80,10 @@ class Table:
     triggers: set[str] = field(default_factory=set)
     reads: tuple[Name, ...] = ()
     row_security: bool = False
+    dependents: list[Dependent] = field(default_factory=list)
+    trigger_functions: dict[str, Name] = field(default_factory=dict)
+    partition_key: PartitionKey | None = None
+    bound: PartitionBound | None = None
 
     def copy(self) -> Table:
         """Return a table that can be changed without changing this one."""
@@ -74,6 +94,8 @@ class Table:
             indexes=dict(self.indexes),
             partitions=set(self.partitions),
             triggers=set(self.triggers),
+            dependents=list(self.dependents),
+            trigger_functions=dict(self.trigger_functions),
         )
 
     @property

@@ -6,14 +6,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from senior_backend.console.errors import UnavailableError
-from senior_backend.migrate.catalog import Catalog, Domain, Index, Table, TableKind
+from senior_backend.migrate.catalog import Catalog, Dependent, Domain, Index, Table, TableKind
 from senior_backend.migrate.catalog_replay import apply
-from senior_backend.migrate.operations import Column, Constraint, ConstraintKind, Name, Type
+from senior_backend.migrate.operations import Column, Constraint, ConstraintKind, Name, PartitionKey, Type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from senior_backend.migrate.databases.base import Database
+    from senior_backend.migrate.operations import PartitionBound
 
 
 def read(url: str) -> tuple[Catalog, set[str]]:
@@ -112,6 +113,8 @@ def read_postgresql(database: Database) -> Catalog:
     _columns(database, names)
     _constraints(database, catalog, names)
     _indexes(database, catalog, names)
+    _partitions(database, names)
+    _dependents(database, catalog, names)
     _types(database, catalog)
     return catalog
 
@@ -272,6 +275,66 @@ def _indexes(database: Database, catalog: Catalog, tables: dict[int, Table]) -> 
         )
         schema = table.name.schema or ""
         catalog.index_tables[(schema, name)] = (schema, table.name.name)
+
+
+_STRATEGIES = {"r": "range", "l": "list", "h": "hash"}
+
+
+def _partitions(database: Database, tables: dict[int, Table]) -> None:
+    for oid, strategy, columns in database.query(
+        "SELECT p.partrelid::bigint, p.partstrat::text, "
+        "(SELECT array_agg(a.attname ORDER BY k.place) "
+        "FROM unnest(p.partattrs::int2[]) WITH ORDINALITY AS k (number, place) "
+        "LEFT JOIN pg_attribute AS a ON a.attrelid = p.partrelid AND a.attnum = k.number AND k.number <> 0) "
+        "FROM pg_partitioned_table AS p"
+    ):
+        if oid in tables:
+            tables[oid].partition_key = PartitionKey(_STRATEGIES[strategy], tuple(columns))
+    for oid, bound in database.query(
+        "SELECT oid::bigint, pg_get_expr(relpartbound, oid) FROM pg_class WHERE relpartbound IS NOT NULL"
+    ):
+        if oid in tables:
+            tables[oid].bound = _bound(bound)
+
+
+def _bound(text: str) -> PartitionBound | None:
+    from senior_backend.migrate.postgres import bound
+
+    try:
+        return bound(text)
+    except ValueError:
+        return None
+
+
+def _dependents(database: Database, catalog: Catalog, tables: dict[int, Table]) -> None:
+    """Read which columns views, rules, policies and triggers name, and which tables the views read."""
+    reads: dict[int, set[Name]] = {}
+    for oid, kind, name, view, columns in database.query(
+        "SELECT d.refobjid::bigint, CASE WHEN v.relkind = 'm' THEN 'materialized-view' WHEN r.rulename = '_RETURN' "
+        "THEN 'view' WHEN r.oid IS NOT NULL THEN 'rule' WHEN p.oid IS NOT NULL THEN 'policy' ELSE 'trigger' END, "
+        "coalesce(CASE WHEN r.rulename <> '_RETURN' THEN r.rulename END, p.polname, t.tgname), "
+        "CASE WHEN r.rulename = '_RETURN' THEN r.ev_class::bigint END, "
+        "array_agg(DISTINCT a.attname) FILTER (WHERE a.attname IS NOT NULL) "
+        "FROM pg_depend AS d "
+        "LEFT JOIN pg_rewrite AS r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid "
+        "LEFT JOIN pg_class AS v ON v.oid = r.ev_class AND r.rulename = '_RETURN' "
+        "LEFT JOIN pg_policy AS p ON d.classid = 'pg_policy'::regclass AND p.oid = d.objid "
+        "LEFT JOIN pg_trigger AS t ON d.classid = 'pg_trigger'::regclass AND t.oid = d.objid AND NOT t.tgisinternal "
+        "LEFT JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid AND d.refobjsubid > 0 "
+        "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid <> coalesce(v.oid, 0) "
+        "AND (r.oid IS NOT NULL OR p.oid IS NOT NULL OR t.oid IS NOT NULL) GROUP BY 1, 2, 3, 4"
+    ):
+        source, reader = tables.get(oid), tables.get(view)
+        if source is None:
+            continue
+        if reader is not None:
+            reads.setdefault(view, set()).add(source.name)
+        if columns:
+            own = reader.name if reader is not None else Name(str(name))
+            source.dependents.append(Dependent(str(kind), own, frozenset(columns)))
+    for oid, names in reads.items():
+        tables[oid].reads = tuple(sorted(names))
+    catalog.views.update(catalog.key(tables[oid].name) for oid in reads)
 
 
 def _types(database: Database, catalog: Catalog) -> None:

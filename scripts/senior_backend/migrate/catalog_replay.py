@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from senior_backend.migrate import operations as ops
-from senior_backend.migrate.catalog import DEFAULT_SCHEMA, Catalog, Domain, Index, Table, TableKind
+from senior_backend.migrate.catalog import DEFAULT_SCHEMA, Catalog, Dependent, Domain, Index, Table, TableKind
 from senior_backend.migrate.operations import Column, Constraint, ConstraintKind, Name, Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 _SERIALS = frozenset(("serial", "serial4", "bigserial", "serial8", "smallserial", "serial2"))
 SERIAL_TYPES = {
@@ -53,6 +53,8 @@ def _create_table(catalog: Catalog, op: ops.CreateTable, unit: int | None) -> No
         unit=unit,
         charset=op.charset,
         rows=None,
+        partition_key=op.partition_key,
+        bound=op.bound,
     )
     catalog.tables[key] = table
     for source_name in (*op.like, *((op.partition_of,) if op.partition_of else ()), *op.inherits):
@@ -73,8 +75,22 @@ def _create_table(catalog: Catalog, op: ops.CreateTable, unit: int | None) -> No
         _add_column(catalog, table, column)
     for constraint in op.constraints:
         _add_constraint(catalog, table, constraint)
+    if catalog.engine == "postgresql":
+        _forget_doubles(catalog, table)
     for index in op.indexes:
         _create_index(catalog, index, unit)
+
+
+def _forget_doubles(catalog: Catalog, table: Table) -> None:
+    """Forget unique constraints on the columns of the primary key, which CREATE TABLE does not make twice."""
+    for name in [
+        name
+        for name, constraint in table.constraints.items()
+        if constraint.kind == "unique" and constraint.columns == table.primary_key
+    ]:
+        del table.constraints[name]
+        del table.indexes[name]
+        del catalog.index_tables[(table.name.schema or DEFAULT_SCHEMA, name)]
 
 
 def _new_key(catalog: Catalog, name: Name) -> tuple[str, str]:
@@ -112,13 +128,29 @@ def constraint_name(table: Table, constraint: Constraint) -> str:
     if constraint.kind == "check" and constraint.expression is not None and len(constraint.expression.columns) == 1:
         columns = tuple(constraint.expression.columns)
     middle = () if constraint.kind == "primary-key" else columns
-    base = "_".join((table.name.name, *middle, _SUFFIXES[constraint.kind]))
+    base = _object_name(table.name.name, "_".join(middle), _SUFFIXES[constraint.kind])
     if base not in table.constraints:
         return base
     number = 1
     while f"{base}{number}" in table.constraints:
         number += 1
     return f"{base}{number}"
+
+
+_LONGEST = 63
+
+
+def _object_name(table: str, columns: str, suffix: str) -> str:
+    """Return a name as PostgreSQL puts it together (makeObjectName): the longer part gives way where it is too long."""
+    room = _LONGEST - len(suffix) - (2 if columns else 1)
+    first, second = table.encode(), columns.encode()
+    while len(first) + len(second) > room:
+        if len(first) > len(second):
+            first = first[:-1]
+        else:
+            second = second[:-1]
+    parts = (first.decode(errors="ignore"), second.decode(errors="ignore"), suffix)
+    return "_".join(part for part in parts if part)
 
 
 def _free_index_name(catalog: Catalog, table: Table, base: str) -> str:
@@ -175,8 +207,12 @@ def _add_constraint(catalog: Catalog, table: Table, constraint: Constraint) -> N
 
 def _add_index(catalog: Catalog, table: Table, index: Index) -> None:
     key = catalog.fold(index.name)
+    place = (table.name.schema or DEFAULT_SCHEMA, key)
+    former = catalog.tables.get(catalog.index_tables.get(place, place))
+    if former is not None and former is not table and catalog.engine == "postgresql":
+        former.indexes.pop(key, None)  # a schema has one index of a name: that one must be gone
     table.indexes[key] = index
-    catalog.index_tables[(table.name.schema or DEFAULT_SCHEMA, key)] = catalog.key(table.name)
+    catalog.index_tables[place] = catalog.key(table.name)
     for partition in () if index.on_parent_only else table.partitions:
         child = catalog.table(partition)
         if child is not None:
@@ -188,7 +224,7 @@ def _create_index(catalog: Catalog, op: ops.CreateIndex, unit: int | None) -> No
     table = _table(catalog, op.table)
     columns = tuple(catalog.fold(column.name) if column.name else None for column in op.columns)
     name = op.name or _free_index_name(
-        catalog, table, "_".join((table.name.name, *(column or "expr" for column in columns), "idx"))
+        catalog, table, _object_name(table.name.name, "_".join(column or "expr" for column in columns), "idx")
     )
     if op.if_not_exists and catalog.fold(name) in table.indexes:
         return
@@ -213,7 +249,10 @@ def _create_index(catalog: Catalog, op: ops.CreateIndex, unit: int | None) -> No
 
 
 def _inherit_indexes(catalog: Catalog, parent: Table, child: Table) -> None:
-    """Give a partition the indexes of its parent that it has not got, under the names that PostgreSQL chooses."""
+    """Give a partition the constraints and indexes of its parent that it has not got; PostgreSQL names the indexes."""
+    for constraint in parent.constraints.values():
+        if constraint.kind in ("check", "foreign-key") and constraint.name not in child.constraints:
+            _add_constraint(catalog, child, constraint)
     for index in list(parent.indexes.values()):
         if any(
             (own.columns, own.unique, own.where) == (index.columns, index.unique, index.where)
@@ -252,8 +291,7 @@ def _drop_index(catalog: Catalog, op: ops.DropIndex, unit: int | None) -> None:
 
 def _drop_table(catalog: Catalog, op: ops.DropTable, unit: int | None) -> None:
     del unit
-    if op.cascade:
-        _forget_views_on(catalog, catalog.key(op.table))
+    _forget_views_on(catalog, catalog.key(op.table))  # where it says no CASCADE, others have dropped them
     _forget(catalog, op.table)
 
 
@@ -272,6 +310,8 @@ def _forget(catalog: Catalog, name: Name) -> None:
     if table is None:
         return
     catalog.views.discard(key)
+    if table.kind in ("view", "materialized-view"):
+        _release(catalog, table.reads, {table.kind}, table.name)
     for partition in list(table.partitions):
         _forget(catalog, partition)
     for index in table.indexes:
@@ -308,6 +348,11 @@ def _move(catalog: Catalog, old: Name, new: Name) -> None:
     if key in catalog.views:
         catalog.views.remove(key)
         catalog.views.add(new_key)
+        for source in filter(None, map(catalog.table, table.reads)):
+            source.dependents = [
+                replace(one, name=Name(new.name, new_key[0])) if one.name == table.name else one
+                for one in source.dependents
+            ]
     table.name = Name(new.name, new_key[0])
     catalog.tables[new_key] = table
     for index in table.indexes:
@@ -369,6 +414,17 @@ def _drop_column(catalog: Catalog, op: ops.DropColumn, unit: int | None) -> None
         or (constraint.expression is not None and column in constraint.expression.columns)
     ]:
         _forget_reference(catalog, table, table.constraints.pop(name))
+    for key in [
+        key
+        for key, other in table.columns.items()
+        if other.generation is not None and column in other.generation.columns
+    ]:
+        del table.columns[key]  # CASCADE drops what is generated from it
+    for dependent in [one for one in table.dependents if one.uses(column)]:
+        table.dependents.remove(dependent)
+        if dependent.kind in ("view", "materialized-view"):
+            _forget_views_on(catalog, catalog.key(dependent.name))
+            _forget(catalog, dependent.name)
 
 
 def _rename_column(catalog: Catalog, op: ops.RenameColumn, unit: int | None) -> None:
@@ -397,6 +453,10 @@ def _rename_in(catalog: Catalog, table: Table, old: str, new_name: str) -> None:
         if old in constraint.columns:
             columns = tuple(new if column == old else column for column in constraint.columns)
             table.constraints[key] = replace(constraint, columns=columns)
+    table.dependents = [
+        replace(one, columns=one.columns - {old} | {new}) if one.columns and old in one.columns else one
+        for one in table.dependents
+    ]
 
 
 def _alter_type(catalog: Catalog, op: ops.AlterColumnType, unit: int | None) -> None:
@@ -498,6 +558,23 @@ def _forget_reference(catalog: Catalog, table: Table, constraint: Constraint) ->
         catalog.referrers.get(parent, set()).discard(catalog.key(table.name))
 
 
+def _rename_dependent(table: Table, kind: str, old: str, new: str) -> None:
+    if kind == "trigger" and old in table.triggers:
+        table.triggers.remove(old)
+        table.triggers.add(new)
+    if kind == "trigger" and old in table.trigger_functions:
+        table.trigger_functions[new] = table.trigger_functions.pop(old)
+    table.dependents = [
+        replace(one, name=Name(new)) if (one.kind, one.name.name) == (kind, old) else one for one in table.dependents
+    ]
+
+
+def _rename_constraint(table: Table | None, old: str, new: str) -> None:
+    constraint = table.constraints.pop(old, None) if table is not None else None
+    if table is not None and constraint is not None:
+        table.constraints[new] = replace(constraint, name=new)
+
+
 def _rename_object(catalog: Catalog, op: ops.RenameObject, unit: int | None) -> None:
     del unit
     if op.kind == "index":
@@ -505,42 +582,123 @@ def _rename_object(catalog: Catalog, op: ops.RenameObject, unit: int | None) -> 
         if table is not None and (index := table.indexes.pop(catalog.fold(op.name.name), None)) is not None:
             _drop_index(catalog, ops.DropIndex(op.name), None)
             _add_index(catalog, table, replace(index, name=op.new_name))
+            _rename_constraint(table, op.name.name, op.new_name)
     elif op.kind == "constraint" and op.table is not None:
         table = catalog.table(op.table)
-        if table is not None and (constraint := table.constraints.pop(op.name.name, None)) is not None:
-            table.constraints[op.new_name] = replace(constraint, name=op.new_name)
+        _rename_constraint(table, op.name.name, op.new_name)
+        index = table.indexes.get(op.name.name) if table is not None else None
+        if table is not None and index is not None and index.backs is not None:
+            _drop_index(catalog, ops.DropIndex(Name(index.name, table.name.schema)), None)
+            _add_index(catalog, table, replace(index, name=op.new_name))
+    elif op.kind in ("trigger", "policy", "rule") and op.table is not None:
+        _rename_dependent(_table(catalog, op.table), op.kind, op.name.name, op.new_name)
+    elif op.kind == "function":
+        _rename_function(catalog, op.name.name, op.new_name)
     elif op.kind in ("view", "materialized-view"):
         _move(catalog, op.name, Name(op.new_name, op.name.schema))
     elif op.kind == "schema":
         for key in [key for key in catalog.tables if key[0] == op.name.name]:
             _move(catalog, Name(key[1], key[0]), Name(key[1], op.new_name))
     elif op.kind in ("type", "domain"):
-        if op.name.name in catalog.enums:
-            catalog.enums[op.new_name] = catalog.enums.pop(op.name.name)
-        if op.name.name in catalog.domains:
-            catalog.domains[op.new_name] = catalog.domains.pop(op.name.name)
+        _rename_type(catalog, op.name.name, op.new_name)
+
+
+def _rename_function(catalog: Catalog, old: str, new: str) -> None:
+    if old in catalog.functions:
+        catalog.functions[new] = catalog.functions.pop(old)
+    for table in catalog.tables.values():
+        for trigger, function in table.trigger_functions.items():
+            if function.name == old:
+                table.trigger_functions[trigger] = Name(new, function.schema)
+
+
+def _rename_type(catalog: Catalog, old: str, new: str) -> None:
+    for table in catalog.tables.values():
+        for key, column in table.columns.items():
+            if column.type is not None and column.type.name == old:
+                table.columns[key] = replace(column, type=column.type._replace(name=new))
+    if old in catalog.enums:
+        catalog.enums[new] = catalog.enums.pop(old)
+    if old in catalog.domains:
+        catalog.domains[new] = catalog.domains.pop(old)
 
 
 def _drop_object(catalog: Catalog, op: ops.DropObject, unit: int | None) -> None:
     del unit
     if op.kind in ("view", "materialized-view"):
+        _forget_views_on(catalog, catalog.key(op.name))
         _forget(catalog, op.name)
     elif op.kind == "schema":
         for key in [key for key in catalog.tables if key[0] == op.name.name]:
+            _forget_views_on(catalog, key)
             _forget(catalog, Name(key[1], key[0]))
+        _forget_triggers(catalog, lambda function: function.schema == op.name.name)
     elif op.kind in ("type", "domain"):
         catalog.enums.pop(op.name.name, None)
         catalog.domains.pop(op.name.name, None)
-    elif op.kind == "function":
+    elif op.kind in ("function", "routine"):
         catalog.functions.pop(op.name.name, None)
-    elif op.kind == "trigger" and op.table is not None and (table := catalog.table(op.table)) is not None:
-        table.triggers.discard(op.name.name)
+        _forget_triggers(catalog, lambda function: function.name == op.name.name)
+    elif op.table is not None and (table := catalog.table(op.table)) is not None:
+        if op.kind == "trigger":
+            _forget_trigger(table, op.name.name)
+        table.dependents = [one for one in table.dependents if (one.kind, one.name) != (op.kind, op.name)]
+
+
+def _forget_triggers(catalog: Catalog, gone: Callable[[Name], bool]) -> None:
+    """Forget the triggers whose functions are dropped: PostgreSQL drops them too, or refuses."""
+    for table in catalog.tables.values():
+        for name in [name for name, function in table.trigger_functions.items() if gone(function)]:
+            _forget_trigger(table, name)
+
+
+def _forget_trigger(table: Table, name: str) -> None:
+    table.triggers.discard(name)
+    table.trigger_functions.pop(name, None)
+    table.dependents = [one for one in table.dependents if (one.kind, one.name.name) != ("trigger", name)]
 
 
 def _create_object(catalog: Catalog, op: ops.CreateObject, unit: int | None) -> None:
     del unit
     if op.kind == "function" and op.name is not None and op.volatility is not None:
         catalog.functions[op.name.name] = op.volatility
+    elif op.uses and op.name is not None:
+        _depend(catalog, op.kind, op.name, op.uses)
+
+
+def _depend(catalog: Catalog, kind: str, name: Name, uses: Iterable[ops.ColumnUse]) -> None:
+    """Write down which columns of which tables an object names."""
+    named: dict[tuple[str, str], set[str] | None] = {}
+    for use in uses:
+        for table in _sources_of(catalog, use):
+            key = catalog.key(table.name)
+            if use.column is None:
+                named[key] = set(table.columns) if table.complete else None
+            elif (known := named.setdefault(key, set())) is not None:
+                known.add(use.column)
+    for key, columns in named.items():
+        catalog.tables[key].dependents.append(Dependent(kind, name, None if columns is None else frozenset(columns)))
+
+
+def _sources_of(catalog: Catalog, use: ops.ColumnUse) -> list[Table]:
+    """Return the tables from which a column comes: of the innermost query that has one with such a column."""
+    for level in use.sources:
+        tables = [catalog.table(source) for source in level if source is not None]
+        known = [table for table in tables if table is not None]
+        if use.column is None:
+            return known
+        found = [table for table in known if use.column in table.columns]
+        if found or (len(level) == 1 and known and not known[0].complete):
+            return found or known
+    return []
+
+
+def _release(catalog: Catalog, sources: Iterable[Name], kinds: set[str], name: Name) -> None:
+    """Forget that an object names columns of `sources`."""
+    for source in sources:
+        table = catalog.table(source)
+        if table is not None:
+            table.dependents = [one for one in table.dependents if one.kind not in kinds or one.name != name]
 
 
 def _create_view(catalog: Catalog, op: ops.CreateView, unit: int | None) -> None:
@@ -548,9 +706,12 @@ def _create_view(catalog: Catalog, op: ops.CreateView, unit: int | None) -> None
     old = catalog.tables.get(key)
     kind: TableKind = "materialized-view" if op.materialized else "view"
     unit = old.unit if old else unit
-    _forget(catalog, Name(op.name.name, key[0]))
+    name = Name(op.name.name, key[0])
+    _forget(catalog, name)
     catalog.views.add(key)
-    catalog.tables[key] = Table(Name(op.name.name, key[0]), kind, complete=False, unit=unit, reads=op.reads)
+    reads = tuple(Name(source.name, catalog.key(source)[0]) for source in op.reads)  # whatever the path will be later
+    catalog.tables[key] = Table(name, kind, complete=False, unit=unit, reads=reads)
+    _depend(catalog, kind, name, op.uses)
 
 
 def _enum(catalog: Catalog, op: ops.CreateEnum, unit: int | None) -> None:
@@ -580,7 +741,7 @@ def _attach(catalog: Catalog, op: ops.AttachPartition, unit: int | None) -> None
     parent, child = _table(catalog, op.table), _table(catalog, op.child)
     parent.kind = "partitioned"
     parent.partitions.add(child.name)
-    child.parent = parent.name
+    child.parent, child.bound = parent.name, op.bound
     _inherit_indexes(catalog, parent, child)
 
 
@@ -588,12 +749,16 @@ def _detach(catalog: Catalog, op: ops.DetachPartition, unit: int | None) -> None
     del unit
     parent, child = _table(catalog, op.table), _table(catalog, op.child)
     parent.partitions.discard(child.name)
-    child.parent = None
+    child.parent = child.bound = None
 
 
 def _create_trigger(catalog: Catalog, op: ops.CreateTrigger, unit: int | None) -> None:
     del unit
-    _table(catalog, op.table).triggers.add(op.name)
+    table = _table(catalog, op.table)
+    table.triggers.add(op.name)
+    if op.function is not None:
+        table.trigger_functions[op.name] = op.function
+    _depend(catalog, "trigger", Name(op.name), op.uses)
 
 
 def _alter_table(catalog: Catalog, op: ops.AlterTable, unit: int | None) -> None:

@@ -96,7 +96,9 @@ class Linter:
         for rule in rules:
             for operation in rule.on:
                 self._checks.setdefault(operation, []).append(rule)
-        self._finishers = [rule for rule in rules if rule.finish is not None]
+        self._rollback_checks = {
+            operation: [rule for rule in found if rule.checks_rollback] for operation, found in self._checks.items()
+        }
         self._number = 0
         self._search_path = catalog.search_path
 
@@ -129,24 +131,53 @@ class Linter:
             return
         self.result.files += 1
         self.result.statements += len(statements)
+        context = self._lint(unit, statements)
+        if unit.rollback is not None:
+            self._way_back(unit.rollback, statements, context)
+
+    def _way_back(self, unit: Unit, undone: list[ParsedStatement], before: Context | None) -> None:
+        """Check how a migration is undone, on the schema that it leaves behind, which stays as it is."""
+        statements = _read(unit, self.catalog.engine)
+        self.result.statements += len(statements)
+        schema, self.catalog = self.catalog, self.catalog.copy()
+        try:
+            self._lint(unit, statements, tuple(undone), before.added if before is not None else set())
+        finally:
+            self.catalog = schema
+
+    def _lint(
+        self,
+        unit: Unit,
+        statements: list[ParsedStatement],
+        undone: tuple[ParsedStatement, ...] | None = None,
+        added: Iterable[tuple[tuple[str, str], str]] = (),
+    ) -> Context | None:
+        """Check a migration, or the way back from `undone`, which has added the columns `added`."""
         found: list[Found] = []
+        context = None
         if statements:
-            for rule, hazard, parsed in self._check(unit, statements):
+            context = Context(
+                self.catalog,
+                unit,
+                self._number,
+                statements,
+                self.version,
+                statements[0],
+                TransactionState(),
+                unit.transaction,
+                added=set(added),
+                undone=undone or (),
+            )
+            checks = self._checks if undone is None else self._rollback_checks
+            for rule, hazard, parsed in self._check(context, checks):
                 found.append(_at(unit, hazard.statement or parsed, rule, hazard))
         self._keep(unit, found, suppressions_in(unit.text, statements))
+        return context
 
-    def _check(self, unit: Unit, statements: list[ParsedStatement]) -> Iterator[tuple[Rule, Hazard, ParsedStatement]]:
-        context = Context(
-            self.catalog,
-            unit,
-            self._number,
-            statements,
-            self.version,
-            statements[0],
-            TransactionState(),
-            unit.transaction,
-        )
-        checks, catalog, number = self._checks, self.catalog, self._number
+    def _check(
+        self, context: Context, checks: dict[type[Operation], list[Rule]]
+    ) -> Iterator[tuple[Rule, Hazard, ParsedStatement]]:
+        unit, statements, catalog, number = context.unit, context.statements, self.catalog, self._number
         wrapped = unit.transaction is True
         for position, parsed in enumerate(statements):
             context.position = position
@@ -167,9 +198,10 @@ class Linter:
                     self._not_understood(unit, parsed, operation)
                 context.transaction.operations.append((operation, parsed))
                 apply(catalog, operation, number)
-        for rule in self._finishers:
-            for hazard in rule.finish(context):  # type: ignore[misc]
-                yield rule, hazard, statements[-1]
+        for rule in self._rules:
+            if rule.finish is not None and (checks is self._checks or rule.checks_rollback):
+                for hazard in rule.finish(context):
+                    yield rule, hazard, statements[-1]
 
     def _not_understood(self, unit: Unit, parsed: ParsedStatement, operation: ops.Opaque) -> None:
         statement = parsed.statement
@@ -246,7 +278,10 @@ def _remember(context: Context, operation: Operation, parsed: ParsedStatement) -
         elif operation.kind in ("commit", "rollback", "prepare"):
             context.transaction = TransactionState()
     elif isinstance(operation, ops.SetVariable):
-        if operation.local:
+        if operation.name == "all":
+            state.settings.clear()
+            context.settings.clear()
+        elif operation.local:
             state.settings[operation.name] = operation.value
         else:
             context.settings[operation.name] = operation.value

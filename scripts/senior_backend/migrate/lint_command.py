@@ -60,10 +60,7 @@ def _run(options: argparse.Namespace) -> tuple[Report, str]:
     units, project_engine = lint_sources.units_of(lint_projects.paths_named(options.paths, options.migrations_dir))
     engine = engine or project_engine
     if options.in_transaction is not None:
-        units = [
-            unit if unit.transaction is not None else replace(unit, transaction=options.in_transaction)
-            for unit in units
-        ]
+        units = [_in_transaction(unit, wrapped=options.in_transaction) for unit in units]
     told_from_text = engine is None
     engine = engine or lint_sources.engine_from_text(units)
     if engine == "postgresql":
@@ -72,6 +69,12 @@ def _run(options: argparse.Namespace) -> tuple[Report, str]:
     version = _version(engine, options) or catalog.version
     result = _lint(engine, catalog, units, version, options)
     return _report(result, units, engine, origin, options, told_from_text=told_from_text)
+
+
+def _in_transaction(unit: Unit, *, wrapped: bool) -> Unit:
+    """Return a unit, and its way back, in a transaction or not where it does not say so itself."""
+    back = _in_transaction(unit.rollback, wrapped=wrapped) if unit.rollback is not None else None
+    return replace(unit, transaction=wrapped if unit.transaction is None else unit.transaction, rollback=back)
 
 
 def _read_once(paths: Sequence[str]) -> bool:
@@ -186,6 +189,9 @@ def _refuse_what_is_not_sql(result: LintResult, units: Sequence[Unit]) -> None:
     if len(result.not_understood) < result.statements:
         return
     texts = {unit.path: unit.text for unit in units}
+    texts |= {
+        unit.rollback.path: unit.rollback.text for unit in units if unit.rollback and unit.rollback.path not in texts
+    }
     if any(_SQL_WORDS.match(texts[one.path][one.start : one.end]) for one in result.not_understood):
         return
     message, hint = "this is not SQL, or not of this engine", "Name an SQL file, and its engine with --engine."

@@ -100,10 +100,12 @@ def _adapter(place: Path) -> adapters.Adapter | None:
 
 def _unit(unit: adapters.Unit) -> Unit:
     """Return the unit with the offsets of its file, where its text is in the file."""
+    back = _unit(unit.rollback) if unit.rollback is not None else None
     if unit.start is None:
-        return Unit(str(unit.path), unit.text, unit.transaction)
+        return Unit(str(unit.path), unit.text, unit.transaction, rollback=back)
     text = read_text(unit.path)
     end = unit.start + len(unit.text)
     if text[unit.start : end] != unit.text:
-        return Unit(str(unit.path), unit.text, unit.transaction)
-    return Unit(str(unit.path), re.sub(r"[^\n]", " ", text[: unit.start]) + unit.text, unit.transaction)
+        return Unit(str(unit.path), unit.text, unit.transaction, rollback=back)
+    blank = re.sub(r"[^\n]", " ", text[: unit.start])
+    return Unit(str(unit.path), blank + unit.text, unit.transaction, rollback=back)

@@ -74,7 +74,7 @@ def units_of(paths: Sequence[str], skip: Iterable[str] = ()) -> tuple[list[Unit]
             text = files.decode(sys.stdin.buffer.read(), "<stdin>")
             chosen.append(_unit("<stdin>", text))
             continue
-        found = Path(path)
+        found = _way_up(Path(path))
         if found.exists() and not (found.is_file() or found.is_dir()):
             chosen.append(_unit(path, files.read_text(found)))  # a pipe can be read once only
             continue
@@ -127,7 +127,29 @@ def _folder(folder: Path, applied: set[str]) -> Iterator[Unit]:
         version = re.match(r"\d+", path.name)
         if version and version[0] in applied:
             continue
-        yield _unit(str(path), files.read_text(path))
+        yield _with_its_way_back(path)
+
+
+_WAYS_BACK = (("up.sql", "down.sql"), (".sql", ".undo.sql"))
+
+
+def _way_up(path: Path) -> Path:
+    """Return the file that a down file undoes, which is checked with it; any other path as it is."""
+    for end, back in _WAYS_BACK:
+        if path.name.endswith(back) and _DOWN.search(path.name):
+            up = path.with_name(path.name.removesuffix(back) + end)
+            return up if up.is_file() else path
+    return path
+
+
+def _with_its_way_back(path: Path) -> Unit:
+    """Return a migration together with the file beside it that undoes it, where there is one."""
+    unit = _unit(str(path), files.read_text(path))
+    for end, back in _WAYS_BACK:
+        beside = path.with_name(path.name.removesuffix(end) + back)
+        if path.name.endswith(end) and _DOWN.search(beside.name) and beside != path and beside.is_file():
+            return replace(unit, rollback=_unit(str(beside), files.read_text(beside)))
+    return unit
 
 
 def _hidden(path: Path, folder: Path) -> bool:
@@ -140,7 +162,7 @@ def _file_with_its_past(path: Path, named: set[Path], *, replay: bool) -> Iterat
         for earlier in _earlier(path):
             if earlier.resolve() not in named:
                 yield replace(_unit(str(earlier), files.read_text(earlier)), lint=False)
-    yield _unit(str(path), files.read_text(path))
+    yield _with_its_way_back(path)
 
 
 def _earlier(path: Path) -> list[Path]:
@@ -171,10 +193,20 @@ def _unit(path: str, text: str) -> Unit:
             migration = files.parse(Path(path).with_name(name) if path != "<stdin>" else Path(name), text)
         except InputError as error:
             raise InputError(error.message, code=error.code, where=error.where, hint=error.hint) from error
-        section = migration.up_section
-        blanked = _blank(text[: section.start]) + text[section.start : section.end]
-        return Unit(path, blanked, section.transaction, timeouts=True)
+        up, down = (
+            None
+            if section is None
+            else Unit(path, _section(text, section.start, section.end), section.transaction, timeouts=True)
+            for section in (migration.up_section, migration.down_section)
+        )
+        assert up is not None
+        return replace(up, rollback=down)
     return Unit(path, text)
+
+
+def _section(text: str, start: int, end: int) -> str:
+    """Return a text of which only one section is left, at its offsets."""
+    return _blank(text[:start]) + text[start:end]
 
 
 def _blank(text: str) -> str:

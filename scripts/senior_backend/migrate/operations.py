@@ -122,6 +122,37 @@ class IndexColumn(NamedTuple):
     length: int | None = None
 
 
+class ColumnUse(NamedTuple):
+    """A column that a query or a condition names; `column` is None for all of them (`*`).
+
+    `sources` are what it may come from, one tuple a level of the query, the innermost first; None stands for a source
+    that is no table.
+    """
+
+    column: str | None
+    sources: tuple[tuple[Name | None, ...], ...]
+
+
+class PartitionKey(NamedTuple):
+    """How a table is partitioned: `range`, `list` or `hash`, by which columns (None for an expression)."""
+
+    strategy: str
+    columns: tuple[str | None, ...]
+
+
+class PartitionBound(NamedTuple):
+    """Which rows a partition holds: literals as written.
+
+    `lower` and `upper` are the ends of a range, with None for MINVALUE and MAXVALUE; `values` those of a list, with
+    None for NULL. `strategy` is `range`, `list`, `hash` or `default`.
+    """
+
+    strategy: str
+    lower: tuple[str | None, ...] = ()
+    upper: tuple[str | None, ...] = ()
+    values: tuple[str | None, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Operation:
     """The base of all operations; equal only to itself, since each stands at its own place."""
@@ -145,6 +176,8 @@ class CreateTable(TableOperation):
     temporary: bool = False
     partition_of: Name | None = None
     partitioned: bool = False
+    partition_key: PartitionKey | None = None
+    bound: PartitionBound | None = None
     like: tuple[Name, ...] = ()
     inherits: tuple[Name, ...] = ()
     from_query: bool = False
@@ -351,7 +384,8 @@ class SetSchema(Operation):
 class CreateObject(Operation):
     """CREATE of something whose details no rule needs: `kind` is schema, extension, type, sequence, function, ...
 
-    `volatility` is known for functions: volatile, stable or immutable. `replace` is OR REPLACE.
+    `volatility` is known for functions: volatile, stable or immutable. `replace` is OR REPLACE. `uses` are the columns
+    that a rule or policy names.
     """
 
     kind: str
@@ -360,6 +394,7 @@ class CreateObject(Operation):
     if_not_exists: bool = False
     volatility: str | None = None
     table: Name | None = None
+    uses: tuple[ColumnUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -439,10 +474,10 @@ class AlterDomain(Operation):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AttachPartition(TableOperation):
-    """ALTER TABLE parent ATTACH PARTITION child; `columns` are those of the partition key where known."""
+    """ALTER TABLE parent ATTACH PARTITION child."""
 
     child: Name
-    is_default: bool = False
+    bound: PartitionBound | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -456,9 +491,11 @@ class DetachPartition(TableOperation):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CreateTrigger(TableOperation):
-    """CREATE TRIGGER."""
+    """CREATE TRIGGER; `uses` are the columns of UPDATE OF and WHEN, `function` is what it calls."""
 
     name: str
+    function: Name | None = None
+    uses: tuple[ColumnUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -469,6 +506,7 @@ class CreateView(Operation):
     materialized: bool = False
     replace: bool = False
     reads: tuple[Name, ...] = ()
+    uses: tuple[ColumnUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,14 +13,23 @@ from bisect import bisect_right
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from senior_backend.migrate.operations import Insert, Name, Opaque, Operation, ParsedStatement, Query
-from senior_backend.migrate.postgres_operations import PostgresExpression, operations_of, read_type
+from senior_backend.migrate.operations import (
+    CreateIndex,
+    Insert,
+    Name,
+    Opaque,
+    Operation,
+    Other,
+    ParsedStatement,
+    Query,
+)
+from senior_backend.migrate.postgres_operations import PostgresExpression, operations_of, partition_bound, read_type
 from senior_backend.migrate.statements import Statement, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from senior_backend.migrate.operations import Type
+    from senior_backend.migrate.operations import PartitionBound, Type
 
 # Its type stubs have a syntax error, over which mypy would stop.
 postgast: Any = importlib.import_module("postgast")
@@ -35,6 +44,8 @@ _HARMLESS_META = frozenset(
     )
 )
 """psql's commands that change what is shown, not the database. The others (`\\i`, `\\gexec`, `\\if`, `\\!`) could."""
+Functions = dict[str, tuple[str, Any]]
+"""The functions that a script has created so far: name, and its statement as text and tree."""
 _TOO_DEEP = "its expressions are nested too deeply to be read"
 _BLOCK_DEPTH = 3
 """A DO block's body is parsed this many levels deep; a block inside a block's EXECUTE is rare enough."""
@@ -85,6 +96,19 @@ def type_of(sql: str) -> Type:
     return read_type(_target(f"SELECT NULL::{sql}").type_cast.type_name)
 
 
+def bound(sql: str) -> PartitionBound:
+    """Return the bound of a partition as `pg_get_expr` prints it, such as `FOR VALUES FROM (1) TO (2)`.
+
+    Raises:
+        ValueError: it is no bound.
+    """
+    try:
+        tree = postgast.parse(f"CREATE TABLE a PARTITION OF b {sql}")
+    except postgast.PgQueryError as error:
+        raise ValueError(sql) from error
+    return partition_bound(tree.stmts[0].stmt.create_stmt.partbound)
+
+
 def _target(query: str) -> Any:
     try:
         tree = postgast.parse(query)
@@ -121,21 +145,53 @@ class _Places:
 def _from_tree(text: str, tree: Any) -> Iterator[ParsedStatement]:
     places = _Places(text)
     last = len(text)
+    functions: Functions = {}
     for raw in tree.stmts:
         start = places.to_character(raw.stmt_location)
         end = places.to_character(raw.stmt_location + raw.stmt_len) if raw.stmt_len else last
-        yield _parsed(places.statement(start, end), raw.stmt)
+        yield _parsed(places.statement(start, end), raw.stmt, functions)
 
 
-def _parsed(statement: Statement, node: Any) -> ParsedStatement:
+def _parsed(statement: Statement, node: Any, functions: Functions) -> ParsedStatement:
     kind = node.WhichOneof("node")
     body = getattr(node, kind)
     if kind == "do_stmt":
         return ParsedStatement(statement, tuple(_block_operations(statement.text, body, _BLOCK_DEPTH)), block=True)
+    if kind == "create_function_stmt":
+        functions[body.funcname[-1].string.sval] = (statement.text, body)
+    elif functions and kind in ("select_stmt", "call_stmt"):
+        called = [functions[name] for name in _called(kind, body) if name in functions]
+        if called:
+            inside = (one for text, function in called for one in _function_operations(text, function))
+            return ParsedStatement(statement, tuple(inside) or (Query(),), block=True)
     return ParsedStatement(statement, tuple(operations_of(kind, body)))
 
 
+def _called(kind: str, node: Any) -> Iterator[str]:
+    """Yield the functions that CALL, or SELECT as its columns, calls."""
+    if kind == "call_stmt":
+        yield node.funccall.funcname[-1].string.sval
+        return
+    for item in node.target_list:
+        call = item.res_target.val.func_call
+        if call.funcname:
+            yield call.funcname[-1].string.sval
+
+
+def _function_operations(text: str, node: Any) -> Iterator[Operation]:
+    """Yield what the body of a function does that the same script has created."""
+    options = {item.def_elem.defname: item.def_elem.arg for item in node.options}
+    language = options["language"].string.sval.lower() if "language" in options else "sql"
+    if language == "plpgsql":
+        yield from _plpgsql_operations(text, _BLOCK_DEPTH)
+    elif language == "sql" and "as" in options:
+        yield from _inner(options["as"].list.items[0].string.sval, _BLOCK_DEPTH)
+    elif language != "sql":
+        yield Opaque(f"a function in {language}")
+
+
 def _one_by_one(text: str) -> Iterator[ParsedStatement]:
+    functions: Functions = {}
     for statement in split(text, "postgresql"):
         if statement.meta:
             word = statement.text.split()[0]
@@ -153,7 +209,7 @@ def _one_by_one(text: str) -> Iterator[ParsedStatement]:
             yield ParsedStatement(statement, (_shallow(statement.text),))
             continue
         for raw in tree.stmts:
-            yield _parsed(statement, raw.stmt)
+            yield _parsed(statement, raw.stmt, functions)
 
 
 _INSERT = re.compile(r'insert\s+into\s+(?:(\w+|"[^"]+")\s*\.\s*)?(\w+|"[^"]+")', re.IGNORECASE)
@@ -178,21 +234,30 @@ def _block_operations(text: str, node: Any, depth: int) -> Iterator[Operation]:
         if element.defname == "language" and element.arg.string.sval != "plpgsql":
             yield Opaque(f"a DO block in {element.arg.string.sval}")
             return
+    yield from _plpgsql_operations(text, depth)
+
+
+def _plpgsql_operations(text: str, depth: int) -> Iterator[Operation]:
+    """Yield what the PL/pgSQL of a DO block or CREATE FUNCTION does."""
     try:
         functions = postgast.parse_plpgsql(text)
     except (postgast.PgQueryError, json.JSONDecodeError) as error:
-        yield Opaque(f"the DO block cannot be read: {error}")
+        yield Opaque(f"the block cannot be read: {error}")
         return
+    unread: list[str] = []
     for kind, value in _plpgsql_statements(functions):
         if kind == "PLpgSQL_stmt_execsql":
             yield from _inner(value["sqlstmt"]["PLpgSQL_expr"]["query"], depth)
         elif kind == "PLpgSQL_stmt_dynexecute":
             query = value["query"]["PLpgSQL_expr"]["query"]
-            constant = _string_constant(query)
-            if constant is None:
-                yield Opaque(f"EXECUTE of a string put together at run time: {query}")
+            operations = _executed(query, depth)
+            if operations is None:
+                unread.append(query)
             else:
-                yield from _inner(constant, depth)
+                yield from operations
+    if unread:
+        more = f" (and {len(unread) - 1} more)" if len(unread) > 1 else ""
+        yield Opaque(f"EXECUTE of a string put together at run time: {unread[0]}{more}")
 
 
 def _plpgsql_statements(value: Any) -> Iterator[tuple[str, Any]]:
@@ -228,12 +293,66 @@ def _inner(sql: str, depth: int) -> Iterator[Operation]:
             yield from operations_of(kind, body)
 
 
-def _string_constant(expression: str) -> str | None:
+_UNKNOWN = "known_at_run_time"
+_PLACEHOLDER = re.compile(r"%(?:\d+\$)?-?\d*([sILM%])")
+_UNKNOWN_PARTS = (_UNKNOWN, f"'{_UNKNOWN}'", "1")
+"""What stands for a part that only the run tells: a name, a text or a number, whichever makes it a statement."""
+
+
+def _executed(expression: str, depth: int) -> list[Operation] | None:
+    """Return what EXECUTE of an expression does; None where the parts that only the run tells decide that."""
     try:
-        tree = postgast.parse(f"SELECT {expression}")
-    except (postgast.PgQueryError, _TooDeepError):
+        node = _target(f"SELECT {expression}")
+    except ValueError:
         return None
-    value = tree.stmts[0].stmt.select_stmt.target_list[0].res_target.val
-    if value.WhichOneof("node") != "a_const" or not value.a_const.HasField("sval"):
-        return None
-    return str(value.a_const.sval.sval)
+    constant = _text(node, None)
+    if constant is not None:
+        return list(_inner(constant, depth))
+    for part in _UNKNOWN_PARTS:
+        text = _text(node, part)
+        operations = list(_inner(text, depth)) if text is not None else []
+        if operations and all(isinstance(one, (Other, Query)) for one in operations):
+            return []
+        named = part == _UNKNOWN and operations
+        if named and all(isinstance(one, CreateIndex) and _UNKNOWN not in str(one.table) for one in operations):
+            return operations
+    return None
+
+
+def _text(node: Any, unknown: str | None) -> str | None:
+    """Return the string that an expression makes, with `unknown` for each part that only the run tells.
+
+    None where there is such a part and `unknown` is None, or where nothing of the string is known.
+    """
+    kind = node.WhichOneof("node")
+    if kind == "a_const" and node.a_const.HasField("sval"):
+        return str(node.a_const.sval.sval)
+    if kind == "a_expr" and node.a_expr.name[-1].string.sval == "||":
+        left, right = _text(node.a_expr.lexpr, unknown), _text(node.a_expr.rexpr, unknown)
+        left, right = unknown if left is None else left, unknown if right is None else right
+        return None if left is None or right is None else left + right
+    if kind == "func_call" and node.func_call.args and node.func_call.funcname[-1].string.sval == "format":
+        pattern = _text(node.func_call.args[0], None)
+        arguments = [_text(argument, None) for argument in node.func_call.args[1:]]
+        if pattern is None or (unknown is None and None in arguments):
+            return None
+        return _formatted(pattern, arguments, unknown or "")
+    return None
+
+
+def _formatted(pattern: str, arguments: list[str | None], unknown: str) -> str:
+    """Return what `format()` makes of a pattern; arguments that only the run tells are None."""
+    waiting = iter(arguments)
+
+    def part(match: re.Match[str]) -> str:
+        kind = match[1]
+        if kind == "%":
+            return "%"
+        value = next(waiting, None)
+        if value is None:
+            return f"'{_UNKNOWN}'" if kind == "L" else _UNKNOWN if kind == "I" else unknown
+        if kind == "L":
+            return "'" + value.replace("'", "''") + "'"
+        return '"' + value.replace('"', '""') + '"' if kind == "I" else value
+
+    return _PLACEHOLDER.sub(part, pattern)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from senior_backend.migrate import operations as ops
 from senior_backend.migrate.operations import Column, Constraint, IndexColumn, Name, Operation, Type
+from senior_backend.migrate.postgres_uses import uses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -22,33 +23,33 @@ class PostgresExpression:
     """An expression of the tree; its parts are read when they are asked for."""
 
     def __init__(self, node: Node) -> None:
-        self._node = node
+        self.node = node
 
     @cached_property
     def sql(self) -> str:
         """The expression as SQL."""
         from senior_backend.migrate.postgres import deparse_expression
 
-        return deparse_expression(self._node)
+        return deparse_expression(self.node)
 
     @cached_property
     def functions(self) -> frozenset[Name]:
         """The functions it calls."""
-        return frozenset(_name_of(message.funcname) for kind, message in _messages(self._node) if kind == "FuncCall")
+        return frozenset(_name_of(message.funcname) for kind, message in _messages(self.node) if kind == "FuncCall")
 
     @cached_property
     def columns(self) -> frozenset[str]:
         """The columns it names."""
         return frozenset(
             message.fields[-1].string.sval
-            for kind, message in _messages(self._node)
+            for kind, message in _messages(self.node)
             if kind == "ColumnRef" and message.fields[-1].HasField("string")
         )
 
     @cached_property
     def is_null(self) -> bool:
         """Whether it is NULL, or NULL cast to a type."""
-        node = self._node
+        node = self.node
         while node.WhichOneof("node") == "type_cast":
             node = node.type_cast.arg
         return bool(node.WhichOneof("node") == "a_const" and node.a_const.isnull)
@@ -56,12 +57,12 @@ class PostgresExpression:
     @cached_property
     def not_null_columns(self) -> frozenset[str]:
         """The columns that it proves to be not null: `a IS NOT NULL`, alone or joined by AND."""
-        return frozenset(_not_null_columns(self._node))
+        return frozenset(_not_null_columns(self.node))
 
     @cached_property
     def cast_of(self) -> str | None:
         """The column that it is, cast or not; None for anything more."""
-        node = self._node
+        node = self.node
         while node.WhichOneof("node") == "type_cast":
             node = node.type_cast.arg
         if node.WhichOneof("node") != "column_ref":
@@ -70,9 +71,8 @@ class PostgresExpression:
 
     @cached_property
     def constant_true(self) -> bool:
-        """Whether it is the constant TRUE."""
-        node = self._node
-        return bool(node.WhichOneof("node") == "a_const" and node.a_const.boolval.boolval)
+        """Whether it is true whatever the row: TRUE, NOT FALSE, 1 = 1, NULL IS NULL."""
+        return _constant(self.node) is True
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PostgresExpression) and self.sql == other.sql
@@ -82,6 +82,24 @@ class PostgresExpression:
 
     def __repr__(self) -> str:
         return f"PostgresExpression({self.sql!r})"
+
+
+def _constant(node: Node) -> bool | None:
+    """Return the truth of a condition that names no column; None where it is not that simple."""
+    kind = node.WhichOneof("node")
+    if kind == "a_const" and node.a_const.HasField("boolval"):
+        return bool(node.a_const.boolval.boolval)
+    if kind == "bool_expr" and node.bool_expr.boolop == tree.NOT_EXPR:
+        inner = _constant(node.bool_expr.args[0])
+        return None if inner is None else not inner
+    if kind == "null_test" and node.null_test.arg.HasField("a_const"):
+        return bool(node.null_test.arg.a_const.isnull == (node.null_test.nulltesttype == tree.IS_NULL))
+    if kind == "a_expr" and node.a_expr.name and node.a_expr.name[-1].string.sval in ("=", "<>"):
+        sides = (node.a_expr.lexpr, node.a_expr.rexpr)
+        if all(side.HasField("a_const") and not side.a_const.isnull for side in sides):
+            same = PostgresExpression(sides[0]) == PostgresExpression(sides[1])
+            return bool(same == (node.a_expr.name[-1].string.sval == "="))
+    return None
 
 
 def _messages(node: Node) -> Iterator[tuple[str, Node]]:
@@ -258,6 +276,7 @@ def _create_table(node: Node, *, foreign: bool = False) -> Iterator[Operation]:
             like.append(_relation(element.table_like_clause.relation))
     parents = tuple(_relation(parent.range_var) for parent in node.inh_relations)
     partition = node.HasField("partbound")
+    key = _partition_key(node.partspec) if node.HasField("partspec") else None
     yield ops.CreateTable(
         _relation(node.relation),
         tuple(columns),
@@ -265,18 +284,53 @@ def _create_table(node: Node, *, foreign: bool = False) -> Iterator[Operation]:
         if_not_exists=node.if_not_exists,
         temporary=node.relation.relpersistence == "t",
         partition_of=parents[0] if partition else None,
-        partitioned=node.HasField("partspec"),
+        partitioned=key is not None,
+        partition_key=key,
+        bound=partition_bound(node.partbound) if partition else None,
         like=tuple(like),
         inherits=() if partition else parents,
         foreign=foreign,
     )
 
 
+_STRATEGIES = {
+    tree.PARTITION_STRATEGY_RANGE: "range",
+    tree.PARTITION_STRATEGY_LIST: "list",
+    tree.PARTITION_STRATEGY_HASH: "hash",
+}
+
+
+def _partition_key(node: Node) -> ops.PartitionKey:
+    columns = tuple(item.partition_elem.name or None for item in node.part_params)
+    return ops.PartitionKey(_STRATEGIES[node.strategy], columns)
+
+
+def partition_bound(node: Node) -> ops.PartitionBound:
+    """Return the rows of a partition that FOR VALUES or DEFAULT of the tree names."""
+    if node.is_default:
+        return ops.PartitionBound("default")
+    strategy = {"r": "range", "l": "list"}.get(node.strategy, "hash")
+    lower, upper, values = (
+        tuple(_bound_value(item) for item in items) for items in (node.lowerdatums, node.upperdatums, node.listdatums)
+    )
+    return ops.PartitionBound(strategy, lower, upper, values)
+
+
+def _bound_value(node: Node) -> str | None:
+    """Return a value of a bound as it was written; None for MINVALUE, MAXVALUE and NULL."""
+    value = PostgresExpression(node)
+    if value.is_null:
+        return None
+    if node.HasField("column_ref") and value.columns <= {"minvalue", "maxvalue"}:
+        return None
+    return value.sql
+
+
 def _create_table_as(node: Node) -> Iterator[Operation]:
     relation = node.into.rel
     name = _relation(relation)
     if node.objtype == tree.OBJECT_MATVIEW:
-        yield ops.CreateView(name, materialized=True, reads=_tables_read(node.query))
+        yield ops.CreateView(name, materialized=True, reads=_tables_read(node.query), uses=tuple(uses(node.query)))
     else:
         yield ops.CreateTable(
             name, if_not_exists=node.if_not_exists, temporary=relation.relpersistence == "t", from_query=True
@@ -387,7 +441,9 @@ _COMMANDS: dict[int, Callable[[Name, Node], Operation]] = {
     ),
     tree.AT_AlterColumnType: _alter_type,
     tree.AT_AttachPartition: lambda table, cmd: ops.AttachPartition(
-        table, _relation(_definition(cmd).partition_cmd.name), _definition(cmd).partition_cmd.bound.is_default
+        table,
+        _relation(_definition(cmd).partition_cmd.name),
+        partition_bound(_definition(cmd).partition_cmd.bound),
     ),
     tree.AT_DetachPartition: _detach,
     tree.AT_DetachPartitionFinalize: lambda table, cmd: ops.DetachPartition(
@@ -634,7 +690,7 @@ def _select(node: Node) -> Iterator[Operation]:
         call = node.target_list[0].res_target.val.func_call
         if call.funcname and _name_of(call.funcname).name == "set_config" and len(call.args) == 3:
             name, value = (argument.a_const.sval.sval for argument in call.args[:2])
-            yield ops.SetVariable(name, value)
+            yield ops.SetVariable(name, value, call.args[2].a_const.boolval.boolval)
             return
     yield ops.Query()
 
@@ -655,16 +711,29 @@ def _set_schema(node: Node) -> Iterator[Operation]:
 
 
 def _view(node: Node) -> Iterator[Operation]:
-    yield ops.CreateView(_relation(node.view), replace=node.replace, reads=_tables_read(node.query))
+    yield ops.CreateView(
+        _relation(node.view), replace=node.replace, reads=_tables_read(node.query), uses=tuple(uses(node.query))
+    )
 
 
 def _trigger(node: Node) -> Iterator[Operation]:
-    yield ops.CreateTrigger(_relation(node.relation), node.trigname)
+    table = _relation(node.relation)
+    named = (ops.ColumnUse(column, ((table,),)) for column in _strings(node.columns))
+    named_in_when = uses(node.when_clause, {"old": table, "new": table})
+    yield ops.CreateTrigger(table, node.trigname, _name_of(node.funcname), (*named, *named_in_when))
 
 
 def _truncate(node: Node) -> Iterator[Operation]:
     for item in node.relations:
         yield ops.Truncate(_relation(item.range_var), node.behavior == _CASCADE)
+
+
+def _explain(node: Node) -> Iterator[Operation]:
+    kind = node.query.WhichOneof("node")
+    if _option_on(node.options, "analyze"):
+        yield from operations_of(kind, getattr(node.query, kind))  # which runs it
+    else:
+        yield ops.Query()
 
 
 def _named(kind: str, attribute: str) -> Callable[[Node], Iterator[Operation]]:
@@ -701,11 +770,16 @@ def _owner(node: Node) -> Iterator[Operation]:
 
 
 def _rule(node: Node) -> Iterator[Operation]:
-    yield ops.CreateObject("rule", Name(node.rulename), node.replace, table=_relation(node.relation))
+    table = _relation(node.relation)
+    rows: dict[str, Name | None] = {"old": table, "new": table}
+    named = tuple(use for part in (node.where_clause, *node.actions) for use in uses(part, rows))
+    yield ops.CreateObject("rule", Name(node.rulename), node.replace, table=table, uses=named)
 
 
 def _create_policy(node: Node) -> Iterator[Operation]:
-    yield ops.CreateObject("policy", Name(node.policy_name), table=_relation(node.table))
+    table = _relation(node.table)
+    named = tuple(use for part in (node.qual, node.with_check) for use in uses(part, {table.name: table}))
+    yield ops.CreateObject("policy", Name(node.policy_name), table=table, uses=named)
 
 
 def _alter_policy(node: Node) -> Iterator[Operation]:
@@ -745,6 +819,7 @@ _READERS: dict[str, Callable[[Node], Iterator[Operation]]] = {
     ),
     "create_trig_stmt": _trigger,
     "truncate_stmt": _truncate,
+    "explain_stmt": _explain,
     "create_schema_stmt": _schema,
     "create_extension_stmt": _named("extension", "extname"),
     "alter_extension_stmt": _alter("extension", "update", "extname"),

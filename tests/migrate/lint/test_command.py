@@ -185,7 +185,7 @@ def test_prisma_folders_are_replayed_too(call: Any, tmp_path: Path) -> None:
     assert call(last, "--engine", "postgresql")[0] == 0
 
 
-DBMATE = "-- migrate:up{options}\nCREATE INDEX CONCURRENTLY i ON users (name);\n\n-- migrate:down\nDROP TABLE users;\n"
+DBMATE = "-- migrate:up{options}\nCREATE INDEX CONCURRENTLY i ON users (name);\n\n-- migrate:down\nSELECT 1;\n"
 
 
 def test_sections_of_dbmate_say_whether_there_is_a_transaction(call: Any, tmp_path: Path) -> None:

@@ -39,6 +39,15 @@ ALTER TABLE pets DROP CONSTRAINT pets_name_key;
 ALTER TABLE events ATTACH PARTITION events_2 FOR VALUES FROM (100000) TO (200000);
 CREATE FUNCTION seven() RETURNS int LANGUAGE sql IMMUTABLE AS $$ SELECT 7 $$;
 DROP TABLE logs;
+CREATE POLICY grown_up ON users USING (age > 17 AND EXISTS (SELECT 1 FROM purchases WHERE user_id = users.id));
+CREATE TRIGGER noted BEFORE UPDATE OF note ON users FOR EACH ROW WHEN (OLD.name <> NEW.name) EXECUTE FUNCTION touch();
+CREATE RULE quiet AS ON DELETE TO purchases WHERE OLD.amount > 3 DO INSTEAD NOTHING;
+CREATE VIEW spent AS
+    SELECT name, (SELECT sum(amount) FROM purchases AS p WHERE p.user_id = u.id) AS sum FROM users AS u;
+CREATE VIEW spent_a_lot AS SELECT name FROM spent WHERE sum > 100;
+CREATE TABLE kinds (id int, kind text) PARTITION BY LIST (kind);
+CREATE TABLE kinds_rest PARTITION OF kinds DEFAULT;
+CREATE TABLE kinds_a PARTITION OF kinds FOR VALUES IN ('a', NULL);
 CREATE SCHEMA attic;
 ALTER TABLE orgs SET SCHEMA attic;
 """
@@ -75,6 +84,10 @@ def described(catalog: Catalog) -> dict[str, object]:
             "parent": table.parent,
             "partitions": table.partitions,
             "triggers": table.triggers,
+            "reads": set(table.reads),
+            "dependents": {(one.kind, one.name, one.columns) for one in table.dependents},
+            "partition key": table.partition_key,
+            "bound": table.bound,
         }
         for key, table in sorted(catalog.tables.items())
     }

@@ -96,6 +96,52 @@ def test_sql_put_together_at_run_time_is_not_understood(body: str) -> None:
     assert opaque(f"DO $$ DECLARE name text; BEGIN {body} END $$;", "postgresql")
 
 
+@pytest.mark.parametrize(
+    ("body", "kinds"),
+    [
+        ("EXECUTE format('CREATE INDEX %I ON t (a)', 'i');", ["CreateIndex"]),
+        ("EXECUTE format('CREATE INDEX %I ON t (a)', name);", ["CreateIndex"]),
+        ("EXECUTE 'DROP TABLE ' || 'a';", ["DropTable"]),
+        ("EXECUTE format('DROP TABLE %I.%s', 'a', 'b');", ["DropTable"]),
+        ("EXECUTE 'GRANT SELECT ON t TO ' || quote_ident(name);", []),
+        ("EXECUTE format('COMMENT ON TABLE %I IS %L', name, name);", []),
+        ("EXECUTE 'ALTER TABLE t ADD COLUMN ' || name || ' int';", ["Opaque"]),
+        ("EXECUTE format('CREATE INDEX i ON %I (a)', name);", ["Opaque"]),
+        ("EXECUTE format('CREATE INDEX i ON events_%s (a)', name);", ["Opaque"]),
+        ("EXECUTE name; EXECUTE name || name; DROP TABLE a;", ["DropTable", "Opaque"]),
+    ],
+)
+def test_execute_is_read_as_far_as_its_text_is_known(body: str, kinds: list[str]) -> None:
+    (parsed,) = read_statements(f"DO $$ DECLARE name text; BEGIN {body} END $$;", "postgresql")
+    assert [type(one).__name__ for one in parsed.operations] == kinds
+
+
+@pytest.mark.parametrize(
+    ("create", "call", "kinds"),
+    [
+        ("FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN DROP TABLE a; END $$", "SELECT f()", ["DropTable"]),
+        ("FUNCTION f() RETURNS void LANGUAGE sql AS 'DROP TABLE a; DROP TABLE b'", "SELECT s.f()", ["DropTable"] * 2),
+        ("PROCEDURE f() LANGUAGE plpgsql AS $$ BEGIN DROP TABLE a; END $$", "CALL f()", ["DropTable"]),
+        ("FUNCTION f() RETURNS int LANGUAGE sql RETURN 1", "SELECT f()", ["Query"]),
+        ("FUNCTION f() RETURNS int LANGUAGE plpython3u AS $$ x $$", "SELECT f()", ["Opaque"]),
+        ("FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN DROP TABLE a; END $$", "SELECT g()", ["Query"]),
+    ],
+)
+@pytest.mark.parametrize("broken", ["", "BROKEN;"])
+def test_a_call_does_what_the_function_of_the_same_script_does(
+    create: str, call: str, kinds: list[str], broken: str
+) -> None:
+    parsed = read_statements(f"{broken}CREATE {create};\n{call};", "postgresql")[-1]
+    assert [type(one).__name__ for one in parsed.operations] == kinds
+    assert parsed.statement.text == call
+
+
+def test_explain_analyze_runs_its_statement() -> None:
+    kinds = [one.operations[0] for one in read_statements("EXPLAIN ANALYZE DELETE FROM t; EXPLAIN DELETE FROM t;",
+                                                          "postgresql")]  # fmt: skip
+    assert [type(kind) for kind in kinds] == [ops.Delete, ops.Query]
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("depth", [10, 60, 3000, 60_000])
 def test_deep_nesting_is_read_or_reported(engine: Engine, depth: int) -> None:

@@ -23,6 +23,7 @@ class Unit:
     """One migration of another tool: its up SQL, and whether the tool runs it in one transaction.
 
     `start` is the offset of `text` in the file at `path`, None where the text is not in the file (it was rendered).
+    `rollback` is its way back.
     """
 
     path: Path
@@ -30,6 +31,7 @@ class Unit:
     transaction: bool = True
     engine: Engine | None = None
     start: int | None = 0
+    rollback: Unit | None = None
 
 
 @dataclass(frozen=True, slots=True)

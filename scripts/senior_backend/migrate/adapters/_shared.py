@@ -78,6 +78,16 @@ def next_versions(existing: Sequence[str], count: int, now: datetime) -> list[st
     return [str(first + index) for index in range(count)]
 
 
+def refuses_concurrently(text: str) -> bool:
+    """Whether a file that is sent as one message is a transaction: PostgreSQL makes one of several statements.
+
+    Source: the PostgreSQL manual, 55.2.2.1 (multiple statements in a simple query).
+    """
+    from senior_backend.migrate.statements import split
+
+    return "CONCURRENTLY" not in text.upper() or len(split(text, "postgresql")) > 1
+
+
 def statements(lines: Sequence[str]) -> str:
     """Return statements as SQL text, each ended by a semicolon."""
     return "".join(f"{line};\n" for line in lines)

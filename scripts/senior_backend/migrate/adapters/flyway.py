@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate.adapters import Unit
@@ -36,12 +37,18 @@ def engine(root: Path) -> Engine | None:
 
 
 def read(root: Path) -> Iterable[Unit]:
-    """Yield the versioned scripts in their order, then the repeatable ones."""
+    """Yield the versioned scripts in their order, with what undoes them, then the repeatable ones."""
     versioned = sorted((path for path in root.glob("V*.sql") if _VERSIONED.fullmatch(path.name)), key=_order)
     for path, text in shared.texts([*versioned, *sorted(root.glob("R__*.sql"))]):
-        settings = shared.head(path.with_name(path.name + ".conf"))
-        alone = "executeintransaction=false" in settings.lower().replace(" ", "")
-        yield Unit(path, text, not alone and "CONCURRENTLY" not in text.upper(), engine(root))
+        undo = path.with_name("U" + path.name[1:])
+        back = next((_script(one, sql, root) for one, sql in shared.texts([undo] if undo.is_file() else [])), None)
+        yield replace(_script(path, text, root), rollback=back if path.name.startswith("V") else None)
+
+
+def _script(path: Path, text: str, root: Path) -> Unit:
+    settings = shared.head(path.with_name(path.name + ".conf"))
+    alone = "executeintransaction=false" in settings.lower().replace(" ", "")
+    return Unit(path, text, not alone and "CONCURRENTLY" not in text.upper(), engine(root))
 
 
 def new(root: Path, parts: Sequence[Part], engine: Engine, now: datetime) -> list[tuple[Path, str]]:

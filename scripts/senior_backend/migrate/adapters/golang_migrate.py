@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate.adapters import Unit
@@ -35,7 +36,13 @@ def engine(root: Path) -> Engine | None:
 def read(root: Path) -> Iterable[Unit]:
     """Yield the up files. A file is one message: several statements in it are one implicit transaction."""
     for path, text in shared.texts(sorted(root.glob("*.up.sql"), key=shared.natural)):
-        yield Unit(path, text, engine=engine(root), transaction="CONCURRENTLY" not in text.upper())
+        down = path.with_name(path.name.removesuffix("up.sql") + "down.sql")
+        back = next((_unit(other, body, root) for other, body in shared.texts([down] if down.is_file() else [])), None)
+        yield replace(_unit(path, text, root), rollback=back)
+
+
+def _unit(path: Path, text: str, root: Path) -> Unit:
+    return Unit(path, text, shared.refuses_concurrently(text), engine(root))
 
 
 def new(root: Path, parts: Sequence[Part], engine: Engine, now: datetime) -> list[tuple[Path, str]]:

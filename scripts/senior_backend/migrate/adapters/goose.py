@@ -34,15 +34,17 @@ def engine(root: Path) -> Engine | None:
 
 
 def read(root: Path) -> Iterable[Unit]:
-    """Yield the up sections."""
+    """Yield the up sections with their down sections."""
     for path, text in shared.texts(sorted(root.glob("*.sql"), key=shared.natural)):
         marks = list(_MARK.finditer(text))
         ups = [mark for mark in marks if mark["word"].upper() == "UP"]
         if not ups:
             continue
-        down = next((mark.start() for mark in marks if mark["word"].upper() == "DOWN"), len(text))
+        down = next((mark for mark in marks if mark["word"].upper() == "DOWN"), None)
         alone = any(mark["word"].upper() == "NO TRANSACTION" for mark in marks)
-        yield Unit(path, text[ups[0].end() : down], not alone, engine(root), ups[0].end())
+        back = None if down is None else Unit(path, text[down.end() :], not alone, engine(root), down.end())
+        end = len(text) if down is None else down.start()
+        yield Unit(path, text[ups[0].end() : end], not alone, engine(root), ups[0].end(), back)
 
 
 def new(root: Path, parts: Sequence[Part], engine: Engine, now: datetime) -> list[tuple[Path, str]]:

@@ -40,7 +40,7 @@ def engine(root: Path) -> Engine | None:
 def read(root: Path) -> Iterable[Unit]:
     """Yield the migrations; Prisma sends a file as one text, which PostgreSQL runs in one transaction."""
     for path, text in shared.texts(sorted((root / "migrations").glob("*/migration.sql"))):
-        yield Unit(path, text, engine=engine(root))
+        yield Unit(path, text, shared.refuses_concurrently(text), engine(root))
 
 
 def new(root: Path, parts: Sequence[Part], engine: Engine, now: datetime) -> list[tuple[Path, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate.adapters import Unit
@@ -36,15 +37,20 @@ def engine(root: Path) -> Engine | None:
 
 
 def read(root: Path) -> Iterable[Unit]:
-    """Yield the deploy scripts in the order of the plan, without their own BEGIN and COMMIT."""
+    """Yield the deploy scripts, with their reverts, in the order of the plan and without their BEGIN and COMMIT."""
     for name in _changes(root):
         path = root / "deploy" / f"{name}.sql"
         if not path.is_file():
             continue
-        text = read_text(path)
-        own = re.search(r"^\s*BEGIN\s*;", text, re.MULTILINE | re.IGNORECASE)
-        blank = re.sub(r"(?im)^[ \t]*(BEGIN|COMMIT)[ \t]*;", lambda match: " " * len(match.group()), text)
-        yield Unit(path, blank, own is not None, engine(root))
+        back = root / "revert" / f"{name}.sql"
+        yield replace(_script(path, root), rollback=_script(back, root) if back.is_file() else None)
+
+
+def _script(path: Path, root: Path) -> Unit:
+    text = read_text(path)
+    own = re.search(r"^\s*BEGIN\s*;", text, re.MULTILINE | re.IGNORECASE)
+    blank = re.sub(r"(?im)^[ \t]*(BEGIN|COMMIT)[ \t]*;", lambda match: " " * len(match.group()), text)
+    return Unit(path, blank, own is not None, engine(root))
 
 
 def new(root: Path, parts: Sequence[Part], engine: Engine, now: datetime) -> list[tuple[Path, str]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from senior_backend.console.report import Severity
     from senior_backend.migrate.catalog import Catalog, Table
-    from senior_backend.migrate.operations import Column, Name, Operation, ParsedStatement
+    from senior_backend.migrate.operations import Column, CreateIndex, Name, Operation, ParsedStatement
     from senior_backend.migrate.statements import Engine
 
 Effect = Literal["none", "scan", "rewrite", "fails"]
@@ -61,7 +61,8 @@ class Rule:
     `on` are the operations that `check` looks at, each before it is applied to the catalogue; `finish` looks at a
     whole file behind its last statement. `lock` is the strongest lock on a table in use, `effect` what happens under
     it. `since` and `before` bound the server versions where it holds: since <= version < before. Rules of the groups
-    `style` and `policy` run only where they are asked for.
+    `style` and `policy` run only where they are asked for. `rollback` says whether the way back is checked too; where
+    it is None, that is so for statements that scan, rewrite or fail.
     """
 
     id: str
@@ -78,8 +79,14 @@ class Rule:
     lock: str | None = None
     effect: Effect = "none"
     group: Group = "default"
+    rollback: bool | None = None
     since: tuple[int, ...] | None = None
     before: tuple[int, ...] | None = None
+
+    @property
+    def checks_rollback(self) -> bool:
+        """Whether the way back of a migration is checked as well."""
+        return self.effect != "none" if self.rollback is None else self.rollback
 
     def holds_for(self, version: tuple[int, ...] | None) -> bool:
         """Whether the rule applies to a server of `version`; where none is known, to any that is still maintained."""
@@ -114,7 +121,8 @@ class Unit:
 
     `text` is that of the whole file with all that is not this migration blanked out, so that offsets hold.
     `transaction` says whether the runner wraps it in one transaction; None where nobody knows. `timeouts` is True
-    where the runner itself sets lock timeouts. `lint` False only replays it.
+    where the runner itself sets lock timeouts. `lint` False only replays it. `rollback` is its way back: a down
+    section, or a file of its own.
     """
 
     path: str
@@ -122,6 +130,7 @@ class Unit:
     transaction: bool | None = None
     timeouts: bool = False
     lint: bool = True
+    rollback: Unit | None = None
 
 
 @dataclass(slots=True)
@@ -156,6 +165,8 @@ class Context:
     """What a rule keeps for later statements of the same migration, under its own id."""
     added: set[tuple[tuple[str, str], str]] = field(default_factory=set)
     """Columns that this migration has added so far, with their tables."""
+    undone: tuple[ParsedStatement, ...] = ()
+    """The statements that a rollback undoes."""
     _created: set[tuple[str, str]] | None = None
     _renamed: dict[str, int] | None = None
 
@@ -189,10 +200,17 @@ class Context:
         """Return the column as it is before the statement, None where it is not known."""
         return self.catalog.column(table, column)
 
+    def is_there(self, index: CreateIndex) -> bool:
+        """Whether CREATE INDEX IF NOT EXISTS finds the index there, and does nothing."""
+        if not index.if_not_exists or index.name is None:
+            return False
+        table = self.catalog.table(index.table)
+        return table is not None and self.catalog.fold(index.name) in table.indexes
+
     def created_here(self, kind: str, name: Name) -> bool:
         """Whether this migration creates an object of that kind and name, before or after the statement."""
         if self._created is None:
-            self._created = set(_created(self.statements))
+            self._created = set(_created((*self.undone, *self.statements)))
         return (kind, self.catalog.fold(name.name)) in self._created
 
     def renamed_later(self, table: Name) -> bool:

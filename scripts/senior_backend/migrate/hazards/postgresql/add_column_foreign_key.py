@@ -19,7 +19,7 @@ def check(operation: ops.AddColumn, context: Context) -> Iterator[Hazard]:
     for constraint in column.constraints:
         if constraint.kind != "foreign-key" or context.is_new(operation.table):
             continue
-        filled = column.default is not None and not column.default.is_null
+        filled = column.default is not None  # even DEFAULT NULL has the rows checked
         table, attribute = text.name(operation.table), text.identifier(column.name)
         name = constraint.name or text.shortened(f"{operation.table.name}_{column.name}", "_fkey")
         clause = fixes.references(
@@ -52,6 +52,7 @@ RULE = Rule(
         Example(
             "ALTER TABLE users ADD COLUMN home_id bigint DEFAULT 1 REFERENCES orgs ON DELETE CASCADE;", effect="scan"
         ),
+        Example("ALTER TABLE users ADD COLUMN home_id bigint REFERENCES orgs DEFAULT NULL;", effect="scan"),
     ),
     good=(
         Example("CREATE TABLE tags (id int); ALTER TABLE tags ADD COLUMN org_id bigint REFERENCES orgs (id);"),

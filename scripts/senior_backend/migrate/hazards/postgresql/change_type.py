@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def _is_utc(context: Context) -> bool:
+def is_utc(context: Context) -> bool:
+    """Whether the session is known to run in UTC, where times with and without a zone are stored alike."""
     zone = context.setting("timezone") or ""
     return zone.upper() in ("UTC", "ETC/UTC", "GMT", "ZULU", "UCT", "ETC/UCT")
 
@@ -31,7 +32,7 @@ def check(operation: ops.AlterColumnType, context: Context) -> Iterator[Hazard]:
     column = context.column(operation.table, operation.column)
     old = column.type if column is not None else None
     change = postgres_types.type_change(old, operation.type, context.catalog) if _plain(operation) else "rewrite"
-    if change == "free" or (change == "utc" and _is_utc(context)):
+    if change == "free" or (change == "utc" and is_utc(context)):
         return
     table, attribute = text.name(operation.table), text.identifier(operation.column)
     new = text.identifier(text.shortened(operation.column, "_new"))
@@ -85,6 +86,11 @@ RULE = Rule(
         Example("ALTER TABLE users ALTER COLUMN code TYPE text;"),
         Example("ALTER TABLE users ALTER COLUMN email TYPE text USING lower(email);"),
         Example("ALTER TABLE users ALTER COLUMN born TYPE timestamptz;", runs=False),
+        Example(
+            "ALTER TYPE mood RENAME TO old_mood; CREATE TYPE mood AS ENUM ('sad', 'glad');"
+            "ALTER TABLE moods ALTER COLUMN m TYPE mood USING m::text::mood;",
+            setup="CREATE TABLE moods (id bigint PRIMARY KEY, m mood);",
+        ),
     ),
     good=(
         Example("ALTER TABLE users ALTER COLUMN email TYPE varchar(100);"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from senior_backend.migrate import operations as ops
 from senior_backend.migrate import postgres_types
 from senior_backend.migrate.hazards import text
+from senior_backend.migrate.hazards.postgresql import change_type
 from senior_backend.migrate.hazards.rule import Context, Example, Hazard, Rule
 
 if TYPE_CHECKING:
@@ -20,10 +21,11 @@ def _rebuilt(operation: ops.AlterColumnType, context: Context) -> list[str]:
     collation = operation.collation is not None and operation.collation != column.collation
     citext = "citext" in (column.type.name, operation.type.name) and column.type.name != operation.type.name
     same = column.type == operation.type
+    zone = {column.type.name, operation.type.name} == {"timestamp", "timestamptz"}
     return sorted(
         index.name
         for index in table.indexes_on(operation.column)
-        if collation or citext or (not same and (None in index.columns or index.where is not None))
+        if collation or citext or zone or (not same and (None in index.columns or index.where is not None))
     )
 
 
@@ -32,7 +34,8 @@ def check(operation: ops.AlterColumnType, context: Context) -> Iterator[Hazard]:
     if context.is_new(operation.table):
         return
     column = context.column(operation.table, operation.column)
-    if postgres_types.type_change(column.type if column else None, operation.type, context.catalog) != "free":
+    change = postgres_types.type_change(column.type if column else None, operation.type, context.catalog)
+    if change != "free" and not (change == "utc" and change_type.is_utc(context)):
         return  # the rewrite is another rule's
     rebuilt = _rebuilt(operation, context)
     if not rebuilt:
@@ -66,9 +69,14 @@ RULE = Rule(
             "ALTER TABLE users ALTER COLUMN email TYPE text;",
             setup="CREATE INDEX users_lower ON users (lower(email));",
         ),
+        Example(
+            "SET LOCAL timezone = 'UTC'; ALTER TABLE users ALTER COLUMN born TYPE timestamptz USING born;",
+            setup="CREATE INDEX users_born ON users (born);",
+        ),
     ),
     good=(
         Example("ALTER TABLE users ALTER COLUMN email TYPE text;"),
         Example('ALTER TABLE users ALTER COLUMN note TYPE text COLLATE "C";'),
+        Example("SET LOCAL timezone = 'UTC'; ALTER TABLE users ALTER COLUMN born TYPE timestamptz;"),
     ),
 )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def check(operation: ops.CreateIndex, context: Context) -> Iterator[Hazard]:
     """Report an index built under a lock, on a table that others write to."""
-    if operation.concurrently or operation.only or context.is_new(operation.table):
+    if operation.concurrently or operation.only or context.is_new(operation.table) or context.is_there(operation):
         return
     table = context.table(operation.table)
     if table is not None and table.kind in ("partitioned", "foreign"):
@@ -53,6 +53,7 @@ RULE = Rule(
         Example("CREATE UNIQUE INDEX users_code ON public.users USING btree (lower(code)) WHERE age > 3;"),
     ),
     good=(
+        Example("CREATE INDEX IF NOT EXISTS users_email ON users (email);"),
         Example("CREATE INDEX CONCURRENTLY users_name ON users (name);", transaction=False),
         Example("CREATE TABLE tags (id bigint PRIMARY KEY, label text); CREATE INDEX tags_label ON tags (label);"),
     ),

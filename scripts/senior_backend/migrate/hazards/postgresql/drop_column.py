@@ -36,6 +36,7 @@ RULE = Rule(
     lock="ACCESS EXCLUSIVE",
     on=(ops.DropColumn,),
     check=check,
+    rollback=True,
     bad=(
         Example("ALTER TABLE users DROP COLUMN age;"),
         Example("ALTER TABLE users DROP COLUMN IF EXISTS name CASCADE;"),

@@ -23,6 +23,7 @@ def check(operation: ops.DropIndex, context: Context) -> Iterator[Hazard]:
         f"In a migration of its own, outside a transaction:\n"
         f"DROP INDEX CONCURRENTLY IF EXISTS {text.name(operation.index)};",
         str(table.name) if table else str(operation.index),
+        severity="info" if context.undone else None,
     )
 
 
@@ -35,6 +36,7 @@ RULE = Rule(
     lock="ACCESS EXCLUSIVE",
     on=(ops.DropIndex,),
     check=check,
+    rollback=True,
     bad=(Example("DROP INDEX users_email;"), Example("DROP INDEX IF EXISTS public.users_email;")),
     good=(
         Example("DROP INDEX CONCURRENTLY IF EXISTS users_email;", transaction=False),

@@ -47,6 +47,7 @@ RULE = Rule(
     severity="error",
     on=(ops.DropObject,),
     check=check,
+    rollback=True,
     bad=(
         Example("DROP VIEW active_users;"),
         Example("DROP TYPE mood;"),

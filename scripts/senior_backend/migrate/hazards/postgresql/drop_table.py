@@ -48,6 +48,7 @@ RULE = Rule(
     lock="ACCESS EXCLUSIVE",
     on=(ops.DropTable,),
     check=check,
+    rollback=True,
     bad=(Example("DROP TABLE orders;"), Example("DROP TABLE IF EXISTS users CASCADE;")),
     good=(
         Example("CREATE TABLE tags (a int); DROP TABLE tags;"),

@@ -17,6 +17,8 @@ def check(operation: ops.CreateIndex, context: Context) -> Iterator[Hazard]:
     table = context.table(operation.table)
     if table is None or table.kind != "partitioned" or operation.only or context.is_new(operation.table):
         return
+    if context.is_there(operation):
+        return
     index = text.identifier(operation.name or text.shortened(operation.table.name, "_idx"))
     keys = ", ".join(
         text.identifier(column.name) if column.name else f"({column.expression.sql})"  # type: ignore[union-attr]
@@ -58,6 +60,7 @@ RULE = Rule(
         Example("CREATE INDEX CONCURRENTLY events_id ON events (id);", transaction=False, fails=True),
     ),
     good=(
+        Example("CREATE INDEX IF NOT EXISTS events_at ON events (at);", setup="CREATE INDEX events_at ON events (at);"),
         Example("CREATE INDEX events_id ON ONLY events (id);"),
         Example("CREATE INDEX CONCURRENTLY events_1_id ON events_1 (id);", transaction=False),
         Example("CREATE TABLE m (k int) PARTITION BY LIST (k); CREATE INDEX m_k ON m (k);"),

@@ -52,6 +52,7 @@ RULE = Rule(
     severity="error",
     on=(ops.Transaction,),
     check=check,
+    rollback=True,
     finish=finish,
     bad=(
         Example("BEGIN; SELECT 1; COMMIT;", runs=False),

@@ -43,6 +43,7 @@ RULE = Rule(
     effect="rewrite",
     on=(ops.Truncate,),
     check=check,
+    rollback=True,
     bad=(Example("TRUNCATE logs;"), Example("TRUNCATE TABLE users CASCADE;")),
     good=(Example("CREATE TABLE tags (a int); TRUNCATE tags;"), Example("DELETE FROM logs WHERE id BETWEEN 1 AND 5;")),
 )

@@ -41,13 +41,19 @@ RULE = Rule(
     lock="ROW EXCLUSIVE",
     on=(ops.Update, ops.Delete),
     check=check,
+    rollback=True,
     bad=(
         Example("UPDATE users SET age = 1;", effect="scan"),
         Example("DELETE FROM logs;", effect="scan"),
         Example("UPDATE users SET age = 1 WHERE true;", effect="scan"),
+        Example("UPDATE users SET age = 1 WHERE 1 = 1;", effect="scan"),
+        Example("DELETE FROM logs WHERE NOT false;", effect="scan"),
+        Example("DELETE FROM logs WHERE NULL IS NULL;", effect="scan"),
     ),
     good=(
         Example("UPDATE users SET age = 1 WHERE id BETWEEN 1 AND 100;"),
+        Example("DELETE FROM logs WHERE 1 = 0;"),
+        Example("DELETE FROM logs WHERE NULL IS NOT NULL;"),
         Example("CREATE TABLE tags (a int); UPDATE tags SET a = 1;"),
     ),
 )

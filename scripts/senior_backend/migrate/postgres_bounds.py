@@ -1,0 +1,237 @@
+"""Whether the CHECK constraints of a table prove that its rows fit a partition, as PostgreSQL's planner would.
+
+Two questions: may ATTACH PARTITION skip reading the partition (its constraints imply the bound), and may it skip the
+default partition (its constraints rule the bound out)? Where values cannot be compared here, the constraints get the
+benefit of the doubt. Source: predtest.c, and ATTACH PARTITION in the manual's ALTER TABLE; measured on PostgreSQL 15.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from senior_backend.migrate.postgres_operations import PostgresExpression, tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from senior_backend.migrate.catalog import Table
+    from senior_backend.migrate.operations import PartitionBound
+
+_FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
+
+
+class _Comparison(NamedTuple):
+    """`column operator value`; `operator` is one of <, <=, >, >=, =."""
+
+    column: str
+    operator: str
+    value: str
+
+
+def fits(child: Table, column: str, bound: PartitionBound) -> bool:
+    """Whether valid constraints of `child` prove that its rows belong to the partition of `column` with `bound`.
+
+    For a key of several columns, `column` is the first one, of which alone the proof is asked.
+    """
+    checks = list(_checks(child))
+    facts = [fact for check in checks for fact in _conjuncts(check)]
+    known = child.columns.get(column)
+    not_null = (known is not None and known.not_null) or child.proves_not_null(column)
+    mine = [fact for fact in facts if _names(fact, column)]
+    if bound.strategy == "hash":
+        return False
+    if bound.strategy == "list":
+        if None not in bound.values and not not_null:
+            return False
+        return any(_listed(fact, bound) for fact in mine)
+    if not not_null:
+        return False
+    several = len(bound.lower) > 1
+    lower, upper = _ends(bound)
+    return all(
+        end is None or any(_at_end(fact, column, end, operators, several=several) for fact in mine)
+        for end, operators in ((lower, (">=", ">")), (upper, ("<", "<=")))
+    )
+
+
+def excludes(default: Table, column: str, bound: PartitionBound) -> bool:
+    """Whether valid constraints of a default partition prove that none of its rows belongs to `bound`."""
+    if bound.strategy not in ("range", "list"):
+        return False
+    return any(_contradicts(check, column, bound) for check in _checks(default))
+
+
+def _ends(bound: PartitionBound) -> tuple[str | None, str | None]:
+    """Return the ends of a range of the first key column; None where it is open."""
+    return (bound.lower or (None,))[0], (bound.upper or (None,))[0]
+
+
+def _checks(table: Table) -> Iterator[Any]:
+    for constraint in table.constraints.values():
+        if constraint.kind == "check" and constraint.valid and isinstance(constraint.expression, PostgresExpression):
+            yield constraint.expression.node
+
+
+def _conjuncts(node: Any) -> Iterator[Any]:
+    """Yield the conditions that are joined by AND, with BETWEEN taken apart by `_comparisons`."""
+    if node.WhichOneof("node") == "bool_expr" and node.bool_expr.boolop == tree.AND_EXPR:
+        for argument in node.bool_expr.args:
+            yield from _conjuncts(argument)
+    else:
+        yield node
+
+
+def _names(node: Any, column: str) -> bool:
+    return column in PostgresExpression(node).columns
+
+
+def _comparisons(node: Any) -> list[_Comparison] | None:
+    """Return the comparisons that a condition is, joined by AND; None for anything else."""
+    if node.WhichOneof("node") != "a_expr":
+        return None
+    expression = node.a_expr
+    left, right = PostgresExpression(expression.lexpr), PostgresExpression(expression.rexpr)
+    if expression.kind == tree.AEXPR_BETWEEN and left.cast_of:
+        ends = [PostgresExpression(item).sql for item in expression.rexpr.list.items]
+        return [_Comparison(left.cast_of, ">=", ends[0]), _Comparison(left.cast_of, "<=", ends[1])]
+    operator = expression.name[-1].string.sval if expression.name else ""
+    if expression.kind != tree.AEXPR_OP or operator not in _FLIPPED:
+        return None
+    if left.cast_of:
+        return [_Comparison(left.cast_of, operator, right.sql)]
+    return [_Comparison(right.cast_of, _FLIPPED[operator], left.sql)] if right.cast_of else None
+
+
+def _values(node: Any, operator: str = "=") -> list[str] | None:
+    """Return the values of `column IN (…)`, `= ANY (ARRAY[…])` or `= …`; None for anything else.
+
+    With the operator `<>` those of `NOT IN (…)`, `<> ALL (ARRAY[…])` and `<> …`.
+    """
+    if node.WhichOneof("node") != "a_expr" or node.a_expr.name[-1].string.sval != operator:
+        return None
+    expression = node.a_expr
+    right = expression.rexpr
+    if expression.kind == tree.AEXPR_IN:
+        return [PostgresExpression(item).sql for item in right.list.items]
+    if expression.kind in (tree.AEXPR_OP_ANY, tree.AEXPR_OP_ALL):
+        while right.WhichOneof("node") == "type_cast":
+            right = right.type_cast.arg
+        return [PostgresExpression(item).sql for item in right.a_array_expr.elements]
+    return [PostgresExpression(right).sql] if expression.kind == tree.AEXPR_OP else None
+
+
+def _listed(fact: Any, bound: PartitionBound) -> bool:
+    values = _values(fact)
+    if values is None:
+        return False
+    wanted = [value for value in bound.values if value is not None]
+    return all(_among(value, wanted) for value in values)
+
+
+def _at_end(fact: Any, column: str, end: str, operators: tuple[str, str], *, several: bool) -> bool:
+    """Whether a condition keeps rows on the right side of one end of a range."""
+    at_lower = operators[0] == ">="
+    for comparison in _comparisons(fact) or ():
+        if comparison.column != column or comparison.operator not in (*operators, "="):
+            continue
+        order = _compare(comparison.value, end)
+        if order is None or (order > 0 if at_lower else order < 0):
+            return True
+        if order == 0 and (several or at_lower or comparison.operator == "<"):
+            return True
+    return False
+
+
+def _contradicts(node: Any, column: str, bound: PartitionBound) -> bool:
+    """Whether a condition is false for every row of `bound`."""
+    kind = node.WhichOneof("node")
+    if kind == "bool_expr":
+        arguments = node.bool_expr.args
+        if node.bool_expr.boolop == tree.NOT_EXPR:
+            return _follows(arguments[0], column, bound)
+        every: Callable[[Any], bool] = all if node.bool_expr.boolop == tree.OR_EXPR else any
+        return every(_contradicts(argument, column, bound) for argument in arguments)
+    if kind == "null_test":
+        return bool(node.null_test.nulltesttype == tree.IS_NULL and None not in bound.values)
+    if bound.strategy == "list":
+        values, ruled_out = _values(node), _values(node, "<>")
+        wanted = [value for value in bound.values if value is not None]
+        if ruled_out is not None:
+            return None not in bound.values and all(_among(value, ruled_out) for value in wanted)
+        return values is not None and not any(_among(value, values) for value in wanted)
+    lower, upper = _ends(bound)
+    for comparison in _comparisons(node) or ():
+        if comparison.column != column:
+            continue
+        if comparison.operator in ("<", "<=", "=") and lower is not None:
+            order = _compare(comparison.value, lower)
+            if order is None or order < 0 or (order == 0 and comparison.operator == "<"):
+                return True
+        if comparison.operator in (">", ">=", "=") and upper is not None:
+            order = _compare(comparison.value, upper)
+            if order is None or order >= 0:
+                return True
+    return False
+
+
+def _follows(node: Any, column: str, bound: PartitionBound) -> bool:
+    """Whether a condition is true for every row of `bound`."""
+    kind = node.WhichOneof("node")
+    if kind == "bool_expr":
+        arguments = node.bool_expr.args
+        if node.bool_expr.boolop == tree.NOT_EXPR:
+            return _contradicts(arguments[0], column, bound)
+        every: Callable[[Any], bool] = all if node.bool_expr.boolop == tree.AND_EXPR else any
+        return every(_follows(argument, column, bound) for argument in arguments)
+    if kind == "null_test":
+        return bool(node.null_test.nulltesttype == tree.IS_NOT_NULL)
+    if bound.strategy == "list":
+        values = _values(node)
+        return values is not None and all(_among(other, values) for other in bound.values if other is not None)
+    lower, upper = _ends(bound)
+    found = _comparisons(node)
+    return found is not None and all(_inside(one, column, lower, upper) for one in found)
+
+
+def _inside(comparison: _Comparison, column: str, lower: str | None, upper: str | None) -> bool:
+    if comparison.column != column:
+        return False
+    if comparison.operator in (">", ">="):
+        order = None if lower is None else _compare(lower, comparison.value)
+        return lower is not None and (order is None or order > 0 or (order == 0 and comparison.operator == ">="))
+    if comparison.operator in ("<", "<="):
+        order = None if upper is None else _compare(upper, comparison.value)
+        return upper is not None and (order is None or order <= 0)
+    return False
+
+
+def _literal(text: str) -> Decimal | datetime | str:
+    """Return a literal as a value that can be compared, its casts taken off."""
+    word = text.split("::", maxsplit=1)[0].strip("() ")
+    if word.startswith("'") and word.endswith("'"):
+        word = word[1:-1].replace("''", "'")
+    try:
+        return Decimal(word)
+    except InvalidOperation:
+        pass
+    try:
+        return datetime.fromisoformat(word.replace(" BC", ""))
+    except ValueError:
+        return word
+
+
+def _among(value: str, others: list[str]) -> bool:
+    return any(_literal(value) == _literal(other) for other in others)
+
+
+def _compare(first: str, second: str) -> int | None:
+    """Return -1, 0 or 1 as `first` is less than, equal to or greater than `second`; None where nobody can tell."""
+    one, other = _literal(first), _literal(second)
+    if one == other:
+        return 0
+    try:
+        return -1 if one < other else 1  # type: ignore[operator]
+    except TypeError:
+        return None
