@@ -106,9 +106,9 @@ def type_of(cursor: Cursor, engine: Engine) -> Type | None:
         modifiers = (1,)
     unsigned, charset = False, None
     while True:
-        if cursor.accept("UNSIGNED"):
+        if cursor.accept_any("UNSIGNED", "ZEROFILL"):  # ZEROFILL makes a number unsigned
             unsigned = True
-        elif cursor.accept_any("SIGNED", "ZEROFILL", "BINARY", "COMPRESSED"):
+        elif cursor.accept_any("SIGNED", "COMPRESSED"):
             continue
         elif cursor.accept("CHARACTER", "SET") or cursor.accept("CHARSET"):
             cursor.accept("=")
@@ -252,6 +252,8 @@ def _attribute(cursor: Cursor, found: Column) -> Column:  # noqa: PLR0911 - one 
         return _generated(cursor, found)
     if cursor.accept("AS"):
         return _generated(cursor, found)
+    if cursor.accept("BINARY"):  # the collation of the column's character set that compares bytes
+        return replace(found, collation="bin")
     if cursor.accept("CHARACTER", "SET") or cursor.accept("CHARSET"):
         charset = cursor.identifier().lower()
         return replace(found, type=found.type._replace(charset=charset) if found.type else None)
@@ -549,9 +551,13 @@ class AlterTable:
             cursor.expect("PARTITION")
             cursor.until(",")
             yield ops.AlterTable(self.table, "truncate-partition")
-        elif cursor.accept_any("REORGANIZE", "COALESCE", "REBUILD", "OPTIMIZE", "REPAIR", "ANALYZE", "EXCHANGE"):
+        elif cursor.accept_any("REORGANIZE", "COALESCE", "REBUILD", "OPTIMIZE", "REPAIR"):
             cursor.position = len(cursor.tokens)
             yield ops.AlterTable(self.table, "partition")
+        elif word := cursor.accept_any("ANALYZE", "CHECK", "EXCHANGE"):
+            cursor.expect("PARTITION")
+            cursor.position = len(cursor.tokens)
+            yield ops.AlterTable(self.table, f"{word.lower()}-partition")
         elif cursor.accept("ORDER", "BY"):
             cursor.position = len(cursor.tokens)
             yield ops.AlterTable(self.table, "order-by")
