@@ -108,7 +108,10 @@ def type_of(cursor: Cursor, engine: Engine) -> Type | None:
     while True:
         if cursor.accept_any("UNSIGNED", "ZEROFILL"):  # ZEROFILL makes a number unsigned
             unsigned = True
-        elif cursor.accept_any("SIGNED", "COMPRESSED"):
+        elif cursor.accept("COMPRESSED"):
+            if cursor.accept("="):
+                cursor.next()
+        elif cursor.accept("SIGNED"):
             continue
         elif cursor.accept("CHARACTER", "SET") or cursor.accept("CHARSET"):
             cursor.accept("=")
@@ -269,6 +272,8 @@ def _attribute(cursor: Cursor, found: Column) -> Column:  # noqa: PLR0911 - one 
 
 
 def _generated(cursor: Cursor, found: Column) -> Column:
+    if cursor.accept("ROW", "START") or cursor.accept("ROW", "END"):
+        return found  # MariaDB writes these columns of a system-versioned table itself
     expression = TextExpression(cursor.text, cursor.parenthesised())
     stored = cursor.accept_any("STORED", "PERSISTENT", "VIRTUAL") in ("STORED", "PERSISTENT")
     return replace(found, generated="stored" if stored else "virtual", generation=expression)
@@ -283,6 +288,8 @@ def table_element(cursor: Cursor, table: Name, engine: Engine) -> Column | Const
         if not cursor.at_any("PRIMARY", "UNIQUE", "FOREIGN", "CHECK"):
             raise cursor.problem("expected PRIMARY KEY, UNIQUE, FOREIGN KEY or CHECK")
     if cursor.accept("PRIMARY", "KEY"):
+        if engine != "sqlite" and not cursor.at_any("(", "USING"):
+            cursor.identifier()  # a name, which the server takes and forgets
         _index_type(cursor)
         columns = names_in(cursor.parenthesised())
         _index_options(cursor)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 STANDARD_INPUT = "-"
 _NATIVE = re.compile(r"^--[ \t]*migrate:up\b", re.MULTILINE)
 _VERSIONED = re.compile(r"[VUR]?\d[\d._-]*\D.*\.sql$", re.IGNORECASE)
+_BREAK = "--> statement-breakpoint"
 _DOWN = re.compile(r"(?:\.down\.sql|_down\.sql|\.undo\.sql)$|^down\.sql$|^U\d.*__.*\.sql$", re.IGNORECASE)
 
 _SIGNS: tuple[tuple[Engine, re.Pattern[str]], ...] = (
@@ -174,7 +175,8 @@ def _unit(path: str, text: str) -> Unit:
         section = migration.up_section
         blanked = _blank(text[: section.start]) + text[section.start : section.end]
         return Unit(path, blanked, section.transaction, timeouts=True)
-    return Unit(path, text)
+    # Drizzle's mark ends a statement, also one without a semicolon.
+    return Unit(path, text.replace(_BREAK, ";".ljust(len(_BREAK))))
 
 
 def _blank(text: str) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 NAME = "flyway"
 APPLY = "flyway migrate"
 MAY_EXTEND = False
+_ALONE = re.compile(r"^--\s*flyway:executeInTransaction\s*=\s*false", re.MULTILINE | re.IGNORECASE)
 _VERSIONED = re.compile(r"V(?P<version>[\d._]+?)__(?P<name>.+)\.sql")
 
 
@@ -32,15 +33,15 @@ def engine(root: Path) -> Engine | None:
     near = [root, *list(root.parents)[:6]]
     names = ("flyway.conf", "flyway.toml", "conf/flyway.conf", "application.properties", "application.yml", "pom.xml",
              "build.gradle", "build.gradle.kts")  # fmt: skip
-    return shared.engine_in(folder / name for folder in near for name in names)
+    return shared.engine_of(root, (folder / name for folder in near for name in names))
 
 
 def read(root: Path) -> Iterable[Unit]:
     """Yield the versioned scripts in their order, then the repeatable ones."""
-    versioned = sorted((path for path in root.glob("V*.sql") if _VERSIONED.fullmatch(path.name)), key=_order)
-    for path, text in shared.texts([*versioned, *sorted(root.glob("R__*.sql"))]):
+    versioned = sorted((path for path in root.rglob("V*.sql") if _VERSIONED.fullmatch(path.name)), key=_order)
+    for path, text in shared.texts([*versioned, *sorted(root.rglob("R__*.sql"))]):
         settings = shared.head(path.with_name(path.name + ".conf"))
-        alone = "executeintransaction=false" in settings.lower().replace(" ", "")
+        alone = "executeintransaction=false" in settings.lower().replace(" ", "") or _ALONE.search(text) is not None
         yield Unit(path, text, not alone and "CONCURRENTLY" not in text.upper(), engine(root))
 
 
