@@ -86,8 +86,9 @@ def _paths(options: argparse.Namespace) -> list[str]:
     if not Path(options.migrations_dir).exists():
         from senior_backend.migrate import adapters
 
-        if adapters.detect(Path()) is not None:
-            return ["."]
+        found = adapters.find(Path())
+        if found is not None:
+            return [str(found.root)]
     return [str(options.migrations_dir)]
 
 
