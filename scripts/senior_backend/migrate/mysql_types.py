@@ -26,7 +26,7 @@ _MARIADB_FREE = 127
 """MariaDB stores up to this many bytes in a form that can grow beyond 255 without a copy."""
 
 
-Reason = Literal["type", "encoding", "length", "labels", "generation"]
+Reason = Literal["type", "numbering", "encoding", "length", "labels", "generation"]
 """What of a definition makes the server copy the table: `length` is a VARCHAR that grows beyond 255 bytes."""
 
 
@@ -46,6 +46,8 @@ def copy_reason(old: Column, new: Column, table: Table | None, engine: Engine) -
         return None
     if before.name != after.name or before.unsigned != after.unsigned:
         return "type"
+    if old.auto_increment != new.auto_increment and (engine == "mysql" or new.auto_increment):
+        return "numbering"
     if before.name in _TEXTS and _encoding_copies(old, new, table, engine):
         return "encoding"
     if before.name in ("varchar", "varbinary"):

@@ -46,7 +46,9 @@ def _marked(folder: Path, folders: Sequence[str], files: Sequence[str]) -> Itera
         yield folder.parent
     elif _CONFIGURATIONS & set(files) or any(one.startswith("drizzle.config.") for one in files):
         yield folder
-    elif any(one.endswith(".sql") for one in files) or ("meta" in folders and (folder / "meta/_journal.json").is_file()):
+    elif any(one.endswith(".sql") for one in files) or (
+        "meta" in folders and (folder / "meta/_journal.json").is_file()
+    ):
         yield folder
     elif any(one.endswith("ModelSnapshot.cs") for one in files):
         yield folder.parent

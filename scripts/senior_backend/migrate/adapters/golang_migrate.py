@@ -29,7 +29,9 @@ def detect(project: Path) -> Path | None:
 def engine(root: Path) -> Engine | None:
     """Return the engine that a module file or an environment file near by names."""
     near = [root, *list(root.parents)[:3]]
-    return shared.engine_of(root, (folder / name for folder in near for name in ("go.mod", ".env", "Makefile", "Cargo.toml")))
+    return shared.engine_of(
+        root, (folder / name for folder in near for name in ("go.mod", ".env", "Makefile", "Cargo.toml"))
+    )
 
 
 def read(root: Path) -> Iterable[Unit]:

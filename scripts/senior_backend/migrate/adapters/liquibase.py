@@ -21,7 +21,8 @@ APPLY = "liquibase update"
 MAY_EXTEND = False
 _FOLDERS = ("db/changelog", "src/main/resources/db/changelog", "changelog", "db/changelog/changes", "liquibase")
 _CHANGESET = re.compile(
-    r"^--\s*changeset\s+(?P<author>\"[^\"\n]+\"|'[^'\n]+'|[^:\n]+?):(?P<id>\"[^\"\n]+\"|'[^'\n]+'|\S+)(?P<options>[^\n]*)$", re.MULTILINE | re.IGNORECASE
+    r"^--\s*changeset\s+(?P<author>\"[^\"\n]+\"|'[^'\n]+'|[^:\n]+?):(?P<id>\"[^\"\n]+\"|'[^'\n]+'|\S+)(?P<options>[^\n]*)$",
+    re.MULTILINE | re.IGNORECASE,
 )
 _FIRST = re.compile(r"\s*--\s*liquibase formatted sql", re.IGNORECASE)
 

@@ -47,6 +47,8 @@ def check(operation: ops.ModifyColumn, context: Context) -> Iterator[Hazard]:
 
 
 def _described(old: Column | None, new: Column, reason: str | None) -> str:
+    if reason == "numbering":
+        return f"{new.name} {'without' if new.auto_increment else 'with'} AUTO_INCREMENT to the other"
     if old is None or reason != "encoding":
         return f"{old.type if old else '?'} to {new.type}"
     return f"one character set or collation of {new.name} to another"
@@ -72,6 +74,8 @@ RULE = Rule(
         Example("ALTER TABLE users MODIFY name VARCHAR(40);"),
         Example("ALTER TABLE users MODIFY name VARCHAR(60) CHARACTER SET latin1;"),
         Example("ALTER TABLE users MODIFY age INT ZEROFILL;"),
+        Example("ALTER TABLE users MODIFY id INT NOT NULL;", engine="mysql"),
+        Example("ALTER TABLE orders MODIFY id BIGINT NOT NULL AUTO_INCREMENT;"),
         Example("ALTER TABLE users MODIFY bio MEDIUMTEXT;"),
         Example("ALTER TABLE users MODIFY created_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6);"),
         Example(
@@ -82,6 +86,7 @@ RULE = Rule(
     good=(
         Example("ALTER TABLE users MODIFY age INT AFTER name;", engine="mariadb"),
         Example("ALTER TABLE users MODIFY age INT(11);"),
+        Example("ALTER TABLE users MODIFY id INT NOT NULL;", engine="mariadb"),
         Example("ALTER TABLE users CHANGE age years INT;"),
         Example("ALTER TABLE users MODIFY name VARCHAR(60) COLLATE utf8mb4_bin;"),
         Example("ALTER TABLE tags MODIFY a VARCHAR(20) BINARY;", setup=_TAGS, engine="mariadb"),

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 def check(operation: ops.AddConstraint | ops.DropConstraint | ops.DropColumn, context: Context) -> Iterator[Hazard]:
     """Report a table that is built anew around another key."""
-    if not _changes_key(operation, context) or context.is_new(operation.table) or context.notes.get(RULE.id) is context.statement:
+    if (
+        not _changes_key(operation, context)
+        or context.is_new(operation.table)
+        or context.notes.get(RULE.id) is context.statement
+    ):
         return
     context.notes[RULE.id] = context.statement
     steps = context.statement.operations
