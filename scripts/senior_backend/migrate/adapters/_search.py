@@ -42,16 +42,13 @@ def below(project: Path) -> Iterator[Path]:
 
 
 def _marked(folder: Path, folders: Sequence[str], files: Sequence[str]) -> Iterator[Path]:
-    if "schema.prisma" in files:
+    """Yield the folder from which a tool with files like these would be called."""
+    if "schema.prisma" in files or any(one.endswith("ModelSnapshot.cs") for one in files):
         yield folder.parent
-    elif _CONFIGURATIONS & set(files) or any(one.startswith("drizzle.config.") for one in files):
-        yield folder
-    elif any(one.endswith(".sql") for one in files) or (
+    elif any(one in _CONFIGURATIONS or one.startswith("drizzle.config.") or one.endswith(".sql") for one in files) or (
         "meta" in folders and (folder / "meta/_journal.json").is_file()
     ):
         yield folder
-    elif any(one.endswith("ModelSnapshot.cs") for one in files):
-        yield folder.parent
     elif folder.name == "migrate" and folder.parent.name == "db":
         yield folder.parent.parent
     elif folder.name == "supabase" and "config.toml" in files:
