@@ -11,9 +11,12 @@ from senior_backend.migrate.hazards.rule import Context, Example, Hazard, Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from senior_backend.migrate.operations import Constraint
+
 
 def check(operation: ops.AddConstraint | ops.AddColumn, context: Context) -> Iterator[Hazard]:
     """Report a CHECK that copies the table."""
+    constraints: tuple[Constraint, ...]
     if isinstance(operation, ops.AddConstraint):
         constraints = (operation.constraint,)
     elif context.catalog.engine == "mysql":
