@@ -335,3 +335,12 @@ def test_liquibase_authors_may_have_blanks(tmp_path: Path) -> None:
     found = adapters.detect(tmp_path)
     assert found is not None
     assert [unit.transaction for unit in found.module.read(found.root)] == [True, False]
+
+
+def test_a_file_of_golang_migrate_with_its_own_transaction_is_wrapped_in_no_other(tmp_path: Path) -> None:
+    (tmp_path / "1_a.up.sql").write_text("CREATE TABLE a (x int);")
+    (tmp_path / "2_b.up.sql").write_text("PRAGMA foreign_keys=OFF;\nBEGIN;\nDROP TABLE a;\nCOMMIT;\n")
+    (tmp_path / "3_c.up.sql").write_text("CREATE TRIGGER c AFTER INSERT ON a\nBEGIN\n  SELECT 1;\nEND;")
+    found = adapters.detect(tmp_path)
+    assert found is not None
+    assert [unit.transaction for unit in found.module.read(found.root)] == [True, False, True]

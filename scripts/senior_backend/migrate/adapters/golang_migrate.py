@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 NAME = "golang-migrate"
 APPLY = 'migrate -path MIGRATIONS -database "$DATABASE_URL" up'
 MAY_EXTEND = False
+_BEGIN = re.compile(
+    r"^\s*BEGIN(?:\s+(?:TRANSACTION|WORK|DEFERRED|IMMEDIATE|EXCLUSIVE))*\s*;", re.MULTILINE | re.IGNORECASE
+)
 
 
 def detect(project: Path) -> Path | None:
@@ -35,9 +38,13 @@ def engine(root: Path) -> Engine | None:
 
 
 def read(root: Path) -> Iterable[Unit]:
-    """Yield the up files. A file is one message: several statements in it are one implicit transaction."""
+    """Yield the up files. A file is one message: several statements in it are one implicit transaction.
+
+    On SQLite one with a BEGIN of its own can only run where the driver is told to wrap none (`x-no-tx-wrap`).
+    """
     for path, text in shared.texts(sorted(root.glob("*.up.sql"), key=shared.natural)):
-        yield Unit(path, text, engine=engine(root), transaction="CONCURRENTLY" not in text.upper())
+        own = _BEGIN.search(text) is not None or "CONCURRENTLY" in text.upper()
+        yield Unit(path, text, engine=engine(root), transaction=not own)
 
 
 def new(root: Path, parts: Sequence[Part], engine: Engine, now: datetime) -> list[tuple[Path, str]]:
