@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -35,6 +36,20 @@ resources:
     links: [tag]
 """
 PASSWORD = "golden path 1234"
+HASTY = """\
+from alembic import op
+
+revision = "9f00000000aa"
+down_revision = "{parent}"
+
+
+def upgrade() -> None:
+    op.create_index("ix_orders_updated_at", "orders", ["updated_at"])
+
+
+def downgrade() -> None:
+    op.drop_index("ix_orders_updated_at")
+"""
 
 
 def call(
@@ -57,6 +72,11 @@ def call(
     jsonschema.validate(document, SCHEMA)
     assert isinstance(document, dict)
     return document
+
+
+def commands(document: Mapping[str, Any]) -> str:
+    """Return the next commands that a step's document names."""
+    return "\n".join(step["command"] for step in document["next"])
 
 
 def measure(*arguments: str, cwd: Path, environment: Mapping[str, str]) -> dict[str, Any]:
@@ -90,10 +110,29 @@ def project(tmp_path: Path) -> Path:
     call("api_scaffold", "--out", ".", "--check", cwd=folder)
     # As in a shell in which the project's virtual environment is active.
     active = str(build(folder / "requirements-dev.txt", "fastapi").parent.parent)
-    call("db_migrate", "new", "add_index_on_orders_created_at", cwd=folder, environment={"VIRTUAL_ENV": active})
-    # What production runs is linted; rendering SQL offline connects to nothing.
-    production = "postgresql://shop@db.example/shop"
-    call("db_migrate", "lint", cwd=folder, environment={"VIRTUAL_ENV": active, "DATABASE_URL": production})
+    # What production runs is checked and measured; printing SQL offline connects to nothing.
+    environment = {"VIRTUAL_ENV": active, "DATABASE_URL": "postgresql://shop@db.example/shop"}
+    new = call("db_migrate", "new", "add_index_on_orders_created_at", cwd=folder, environment=environment)
+    assert "db_migrate.py lint" in commands(new)
+    linted = call("db_migrate", "lint", cwd=folder, environment=environment)
+    assert "db_migrate.py rehearse" in commands(linted)
+    safe = call("db_migrate", "rewrite", cwd=folder, environment=environment)
+    assert safe["summary"].startswith("nothing to rewrite")
+    rehearsed = call("db_migrate", "rehearse", "--rows", "2000", cwd=folder, environment=environment)
+    assert "CREATE INDEX CONCURRENTLY" in rehearsed["data"]["statements"][-1]["text"]
+    assert "alembic upgrade head" in commands(rehearsed)
+    # The same index as somebody in a hurry writes it: the tools say no, and write what replaces it.
+    (revision,) = (folder / "migrations" / "versions").glob("*_add_index_on_orders_created_at.py")
+    hasty = revision.with_name("9f00000000aa_hasty.py")
+    hasty.write_text(HASTY.format(parent=revision.name.partition("_")[0]))
+    refused = call("db_migrate", "lint", cwd=folder, environment=environment, expected=1)
+    assert "db_migrate.py rewrite" in commands(refused)
+    rewritten = call("db_migrate", "rewrite", str(hasty), cwd=folder, environment=environment)
+    steps = rewritten["data"]["migrations"][-1]["folder"]
+    assert f"db_migrate.py rehearse {steps}" in commands(rewritten)
+    call("db_migrate", "rehearse", steps, "--rows", "2000", cwd=folder, environment=environment)
+    shutil.rmtree(steps)
+    hasty.unlink()
     return folder
 
 

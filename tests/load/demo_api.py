@@ -31,6 +31,8 @@ def answer(method: str, path: str, headers: dict[str, str], body: bytes) -> tupl
         identifier = route.rpartition("/")[2]
         known = identifier.isdigit() and 1 <= int(identifier) <= len(USERS)
         return (200, {"data": USERS[int(identifier) - 1]}, {}) if known else (404, {"detail": "no user"}, {})
+    if route.startswith("/post/"):
+        return (int(route.rpartition("/")[2]) if method == "POST" else 405), {}, {}
     if route.startswith("/status/"):
         status = int(route.rpartition("/")[2])
         return status, {"status": status}, {"Retry-After": "7"} if status in (429, 503) else {}

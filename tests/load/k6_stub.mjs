@@ -5,7 +5,7 @@ const [, , script, answersFile, out, count] = process.argv;
 const answers = JSON.parse(readFileSync(answersFile, 'utf8'));
 export const sent = [];
 const samples = [];
-let iteration = 0;
+let iteration = null;
 let aborted = null;
 
 globalThis.__ENV = { ...process.env };
@@ -27,7 +27,10 @@ globalThis.k6 = {
     },
     expectedStatuses(...statuses) { return statuses; },
   },
-  exec: { scenario: { get iterationInTest() { return iteration; } }, test: { abort(why) { aborted = why; throw new Error(why); } } },
+  exec: { get scenario() {
+    if (iteration === null) throw new Error('getting scenario information outside of the VU context is not supported');
+    return { name: 'load', iterationInTest: iteration };
+  }, test: { abort(why) { aborted = why; throw new Error(why); } } },
   SharedArray: class { constructor(name, make) { return make(); } },
   Rate: class { constructor(name) { this.name = name; } add(value, tags) { samples.push([this.name, Boolean(value), tags.name]); } },
 };
@@ -35,7 +38,7 @@ globalThis.k6 = {
 const loaded = await import(script);
 try {
   const data = loaded.setup();
-  for (; iteration < Number(count); iteration += 1) loaded.default(JSON.parse(JSON.stringify(data)));
+  for (iteration = 0; iteration < Number(count); iteration += 1) loaded.default(JSON.parse(JSON.stringify(data)));
 } catch (error) {
   if (!aborted) throw error;
 }

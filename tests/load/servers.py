@@ -93,11 +93,13 @@ class Stalls:
             return 60.0
         return float(self.origin + self.at - now)
 
-    def sleep_if_due(self, now: float) -> None:
+    def sleep_if_due(self, now: float) -> float:
+        """Return how long the process has slept."""
         if self.origin is None or self.at is None or now < self.origin + self.at:
-            return
+            return 0.0
         time.sleep(max(0.0, self.origin + self.at + self.for_s - now))
         self.at = self.at + self.every if self.every else None
+        return time.perf_counter() - now
 
 
 def queue(options: argparse.Namespace) -> None:
@@ -121,7 +123,11 @@ def queue(options: argparse.Namespace) -> None:
         pause = min(timers[0][0] - now if timers else 60.0, stalls.wait(now))
         if pause > 0.0002:
             select.select([poller.fileno()], [], [], pause - 0.0001)
-        stalls.sleep_if_due(time.perf_counter())
+        before = time.perf_counter()
+        if slept := stalls.sleep_if_due(before):
+            # Work stood still as well: what was not done then takes as much longer.
+            work.free = [max(moment, before) + slept for moment in work.free]
+            timers = [(max(at, before) + slept, one, fd, answer) for at, one, fd, answer in timers]
         for fd, _ in poller.poll(0, 64):
             if fd == listener.fileno():
                 client, _ = listener.accept()
@@ -173,6 +179,19 @@ FIXED = {
     "head": OK + b"Content-Length: 12345\r\n\r\n",
     "redirect": b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
     "too-many": b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n",
+    "folded": OK + b"X-Long: a\r\n  b\r\n\tc\r\ncontent-length: 2\r\n\r\nok",
+    "bare-line-feeds": b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+    "no-reason": b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok",
+    "same-lengths": OK + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+    "list-of-lengths": OK + b"Content-Length: 2, 2\r\n\r\nok",
+    "signed-length": OK + b"Content-Length: +2\r\n\r\nok",
+    "no-content-with-body": b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nok",
+    "two-answers": ANSWER + ANSWER,
+    "switching": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+    "keep-alive-1.0": b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok",
+    "http2": b"\0\0\x12\4\0\0\0\0\0" + bytes(18),
+    "many-chunks": OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 500 + b"0\r\n\r\n",
+    "interim-flood": b"HTTP/1.1 102 Processing\r\n\r\n" * 50 + ANSWER,
     "gzip": OK + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\n\x1f\x8b\x08",
 }
 """Answers that are the same bytes each time, on a connection that stays open."""
@@ -185,6 +204,8 @@ THEN_CLOSE = {
     "until-close": b"HTTP/1.0 200 OK\r\n\r\neverything until the end",
     "close-header": OK + b"Connection: close\r\nContent-Length: 2\r\n\r\nok",
     "close": b"",
+    "closed-1.0": b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    "no-last-line": OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n",
     "early-answer": b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
 }
 """Bytes after which the connection is closed."""
@@ -248,10 +269,40 @@ async def reset_in_body(writer: asyncio.StreamWriter) -> bool:
     return await reset_now(writer)
 
 
+async def late_body(writer: asyncio.StreamWriter) -> bool:
+    """Send the body that a 204 must not have, when the connection is idle again."""
+    writer.write(FIXED["no-content"])
+    await writer.drain()
+    await asyncio.sleep(0.005)
+    writer.write(b"body")
+    return True
+
+
+async def late_interim(writer: asyncio.StreamWriter) -> bool:
+    for part in (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"):
+        writer.write(part)
+        await writer.drain()
+        await asyncio.sleep(0.01)
+    writer.write(ANSWER)
+    return True
+
+
+async def half_close(writer: asyncio.StreamWriter) -> bool:
+    """Say goodbye in one direction only, and go on reading."""
+    writer.write(ANSWER)
+    await writer.drain()
+    writer.write_eof()
+    await asyncio.sleep(0.5)
+    return False
+
+
 BEHAVIOURS: dict[str, Callable[[asyncio.StreamWriter], Awaitable[bool]]] = {
     "pieces": pieces,
     "never": never,
     "half-and-wait": half_and_wait,
+    "late-body": late_body,
+    "late-interim": late_interim,
+    "half-close": half_close,
     "big-head": big_head,
     "endless-body": lambda writer: endless(writer, OK + b"\r\n", b"x" * 65536, 0),
     "endless-chunks": lambda writer: endless(writer, OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", 0.001),
@@ -268,6 +319,9 @@ async def answer(mode: str, writer: asyncio.StreamWriter, served: int) -> bool:
     if mode == "silent-close":
         writer.write(ANSWER)
         return served < 3
+    if mode in ("few-connections", "gone"):
+        await asyncio.sleep(0.02)
+        mode = "fine"
     if mode in BEHAVIOURS:
         return await BEHAVIOURS[mode](writer)
     writer.write(FIXED[mode] if mode in FIXED else THEN_CLOSE[mode])
@@ -275,9 +329,20 @@ async def answer(mode: str, writer: asyncio.StreamWriter, served: int) -> bool:
     return mode in FIXED
 
 
+MOST_CONNECTIONS = 4
+GONE_S = 0.6
+
+
 async def hostile_main(mode: str, context: ssl.SSLContext | None) -> None:
+    connections = requests = 0
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections, requests
         served = 0
+        connections += 1
+        if mode == "few-connections" and connections > MOST_CONNECTIONS:
+            writer.close()
+            return
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ssl.SSLError):
             going_on = True
             while going_on:
@@ -289,6 +354,9 @@ async def hostile_main(mode: str, context: ssl.SSLContext | None) -> None:
                 if b"content-length:" in lower and mode != "early-answer":
                     await reader.readexactly(int(lower.split(b"content-length:")[1].split(b"\r\n")[0]))
                 served += 1
+                requests += 1
+                if mode == "gone" and requests == 1:
+                    asyncio.get_running_loop().call_later(GONE_S, os._exit, 1)
                 going_on = await answer(mode, writer, served)
         with suppress(ConnectionError, OSError):
             writer.close()

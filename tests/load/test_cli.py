@@ -145,7 +145,7 @@ def test_several_endpoints_with_weights_methods_headers_and_a_body(demo: Demo, t
     )["data"]
     counts = {row["name"]: row["count"] for row in data["endpoints"]}
     assert counts["GET /weighted/a"] > 5 * counts["POST /weighted/b"] > 0
-    posted = [entry for entry in demo.seen() if entry["path"] == "/weighted/b"]
+    posted = [entry for entry in demo.seen() if entry["path"] == "/weighted/b" and entry["method"] == "POST"]
     assert posted[0]["headers"]["content-type"] == "application/json"
     assert len({entry["body"] for entry in posted}) == len(posted)
     assert all("x-test" in entry["headers"] for entry in posted)
@@ -261,7 +261,8 @@ def test_a_public_address_is_refused() -> None:
         (["--endpoint", "/x", "--allow-writes"], "usage"),
         (["--scenario", "/nowhere.yaml"], "no-such-file"),
         (["--scenario", "a.yaml", "--openapi", "b.json"], "two-sources"),
-        (["--scenario", "a.yaml", "--endpoint", "/x"], "two-sources"),
+        (["--scenario", "a.yaml", "--endpoint", "/x"], "no-such-file"),
+        (["--scenario", "a.json", "--method", "PUT"], "no-such-file"),
         (["--endpoint", "/x", "--rsp", "4"], "usage"),
         (["--openapi", "/nowhere.json"], "no-such-file"),
     ],
@@ -398,7 +399,21 @@ def test_a_rate_limiter_can_be_tested(demo: Demo) -> None:
     envelope("--endpoint", "/status/429", "--base-url", demo.url, *QUICK, "--expect-status", "429", code=0)
 
 
-@pytest.mark.parametrize(("status", "words"), [(404, "--openapi"), (401, "Authorization: Bearer $TOKEN")])
-def test_nothing_there_or_not_allowed_says_what_to_try(demo: Demo, status: int, words: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "code", "words"),
+    [(404, 2, "--openapi FILE|URL --dry-run"), (401, 4, "Authorization: Bearer ..."), (403, 4, "--scenario FILE")],
+)
+def test_nothing_there_or_not_allowed_measures_nothing_and_says_what_to_try(
+    demo: Demo, status: int, code: int, words: str
+) -> None:
     arguments = ("--endpoint", f"/status/{status}", "--base-url", demo.url, *QUICK, "--error-budget", "off")
+    document = envelope(*arguments, code=code)
+    assert words in document["findings"][0]["fix"]
+    assert document["data"] == {}
+
+
+@pytest.mark.parametrize(("status", "words"), [(404, "--openapi"), (401, "Authorization: Bearer $TOKEN")])
+def test_what_shows_only_under_load_says_what_to_try(demo: Demo, status: int, words: str) -> None:
+    """A write is not sent before the load; its failures are exit 1, with the same advice."""
+    arguments = ("--endpoint", f"POST /post/{status}", "--base-url", demo.url, *QUICK, "--error-budget", "off")
     assert words in envelope(*arguments, code=1)["next"][0]["command"]

@@ -3,17 +3,21 @@ from __future__ import annotations
 import ast
 import json
 import os
+import shutil
 import socket
 import subprocess
+import warnings
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from senior_backend.console import environment
-from senior_backend.load import export_k6, exports, slo
-from senior_backend.load.model import Plan, Stage, Target
-from senior_backend.load.scenario import Request, Scenario
+from senior_backend.load import checks, export_k6, exports, js_regex, slo
+from senior_backend.load.model import Plan, Response, Stage, Target
+from senior_backend.load.scenario import Check, Request, RequiredFields, Scenario
 from senior_backend.load.templates import literal
 from tests import services
 from tests.load.demo import Demo, Outcome, call, running
@@ -58,6 +62,11 @@ slo: p99<900ms,errors<100%,p50[list users]<1s
 
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Demo]:
+    yield from running()
+
+
+@pytest.fixture
+def own_demo() -> Iterator[Demo]:
     yield from running()
 
 
@@ -120,7 +129,9 @@ def test_the_k6_script_sends_the_same_requests(tmp_path: Path) -> None:
         assert request["headers"]["X-Tenant"] == 'acme "x" inc'
         assert request["redirects"] == 0
         by_name.setdefault(request["tags"]["name"], []).append(request)
-    assert len(rest) == 60
+    # One list before the load, so that every virtual user has identifiers from its first iteration on.
+    assert rest[0]["tags"]["name"] == "list users"
+    assert len(rest) == 1 + 60
     assert set(by_name) == {"list users", "get user", "create user", "form"}
     assert by_name["list users"][0]["path"] == "/api/v1/users?limit=20&q=a%20b%26c"
     assert {request["path"] for request in by_name["get user"]} == {"/api/v1/users/1", "/api/v1/users/b%2F2"}
@@ -219,6 +230,144 @@ def test_hostile_texts_stay_texts(tmp_path: Path) -> None:
     python, _ = export_locust.write(made, "x.py", rendering.render)
     tree = ast.parse(python)
     assert evil in {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+
+
+def made_by(kind: str, scenario: Scenario, folder: Path) -> str:
+    from senior_backend.load import export_locust, rendering
+
+    plan = Plan(Target("http", "127.0.0.1", 1), (Stage(1, 1, 1),))
+    writer = export_k6 if kind == "k6" else export_locust
+    made = exports.Export(scenario, "http://127.0.0.1:1", plan, (), folder)
+    text: str = writer.write(made, "x", rendering.render)[0]
+    return text
+
+
+DOCUMENTED = Check(
+    statuses=frozenset({200}),
+    documented=(
+        ("200", RequiredFields(("application/json",), required=("id", "name"), shape="object")),
+        ("2XX", RequiredFields(("application/json",), item_required=("id",), shape="array")),
+        ("default", RequiredFields()),
+    ),
+)
+JSON = {"Content-Type": "application/json; charset=utf-8"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ({"status": 200, "body": {"id": 1, "name": "x"}, "headers": JSON}, True),
+        ({"status": 200, "body": {"id": 1}, "headers": JSON}, False),
+        ({"status": 200, "body": [1], "headers": JSON}, False),
+        ({"status": 200, "body": {"id": 1, "name": "x"}, "headers": {"Content-Type": "text/plain"}}, False),
+        ({"status": 200, "body": None, "headers": JSON}, False),
+        ({"status": 206, "body": [{"id": 1}, {"id": 2}], "headers": JSON}, True),
+        ({"status": 206, "body": [{"id": 1}, {"no": 2}], "headers": JSON}, False),
+        ({"status": 206, "body": {"id": 1}, "headers": JSON}, False),
+    ],
+)
+def test_both_exports_hold_responses_to_the_openapi_document(
+    tmp_path: Path, answer: dict[str, Any], right: bool
+) -> None:
+    """The same verdict as here, by the functions that the exported files carry."""
+    check = replace(DOCUMENTED, statuses=frozenset({200, 206}))
+    scenario = Scenario((Request("one", "GET", literal("/one"), check=check),))
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: " + answer["headers"]["Content-Type"].encode()
+    response = Response(answer["status"], head, json.dumps(answer["body"]).encode())
+    assert (checks.compile_check(check)(checks.Document(response)) is None) is right
+
+    script = tmp_path / "load-test.k6.js"
+    script.write_text(made_by("k6", scenario, tmp_path))
+    assert [failed for _, failed, _ in run_k6(script, {"GET /one": answer}, 1)["samples"]] == [not right]
+
+    tree = ast.parse(made_by("locust", scenario, tmp_path))
+    function = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "documented")
+    scope: dict[str, Any] = {}
+    exec(compile(ast.Module([function], []), "locustfile", "exec"), scope)
+    seen = SimpleNamespace(
+        status_code=answer["status"],
+        headers=answer["headers"],
+        content=response.body,
+        json=lambda: answer["body"],
+    )
+    assert scope["documented"](seen, exports.documented_rules(check)) is right
+
+
+@pytest.mark.parametrize(
+    ("pattern", "translated"),
+    [
+        (r"user \d+", (r"user \d+", "")),
+        (r"(?is)a.b", ("a.b", "is")),
+        (r"(?P<x>a+)-(?P=x)\Z", (r"(?<x>a+)-\k<x>$", "")),
+        (r"\A[]a\Z]\(?P", (r"^[\]a\Z]\(?P", "")),
+        (r"[(?P<]", (r"[(?P<]", "")),
+        (r"(?>a)", None),
+        (r"a++", None),
+        (r"(?i:a)b", None),
+        (r"(a)?(?(1)b|c)", None),
+    ],
+)
+def test_regular_expressions_are_carried_or_told(pattern: str, translated: tuple[str, str] | None) -> None:
+    assert js_regex.translate(pattern) == translated
+
+
+def test_what_an_export_cannot_say_is_said(tmp_path: Path) -> None:
+    def told(kind: str, *more: str) -> set[str]:
+        folder = tmp_path / f"{kind}-{len(more)}"
+        return {finding["code"] for finding in export(kind, folder, *more)[0].document["findings"]}
+
+    assert told("k6") == {"counts-from-send", "few-samples"}
+    assert told("k6", "--arrivals", "poisson", "--duration", "90s") == {"counts-from-send", "arrivals-even"}
+    assert told("locust") == {"closed-loop", "few-samples"}
+    (tmp_path / "regex.json").write_text(
+        json.dumps({"requests": [{"path": "/x", "check": {"matches": "(?>a)"}}], "slo": "errors<1%"})
+    )
+    outcome = call("--scenario", "regex.json", "--export", "k6", "--json", cwd=tmp_path)
+    assert "regex-not-carried" in {finding["code"] for finding in outcome.document["findings"]}
+
+
+def test_values_that_only_one_request_may_have_are_shared_out_by_number(tmp_path: Path) -> None:
+    taking = {
+        "setup": [{"request": {"path": "/ids"}, "extract": {"id": "$[*]"}}],
+        "requests": [{"path": "/take/{{ take('id') }}?n={{ sequence() }}"}],
+    }
+    (tmp_path / "s.json").write_text(json.dumps(taking))
+    outcome = call("--scenario", "s.json", "--export", "k6", "--json", cwd=tmp_path)
+    assert "take-by-iteration" in {finding["code"] for finding in outcome.document["findings"]}
+    ran = run_k6(tmp_path / "load-test.k6.js", {"GET /ids": {"status": 200, "body": [5, 6, 7]}}, 4)
+    # Sequence numbers go on after the warm-up: 2 s at 10/s, and one to spare.
+    assert [request["path"] for request in ran["sent"][1:]] == [f"/take/7?n={number}" for number in (21, 22, 23, 24)]
+
+
+@pytest.mark.slow
+def test_k6_itself_runs_the_export(tmp_path: Path, own_demo: Demo) -> None:
+    """With k6 on PATH its counts and exit codes are looked at; without it, the stub in Node stands for it."""
+    options = ("--stages", "2s@40", "--warmup", "0", "--slo")
+    _, script = export("k6", tmp_path / "holds", *options, "p50<900ms,errors<100%")
+    k6 = shutil.which("k6")
+    if k6 is None:
+        warnings.warn("k6 is not on PATH: the export ran in the stub, without k6's thresholds", stacklevel=1)
+        assert {name for _, failed, name in run_k6(script, ANSWERS, 80)["samples"] if not failed} == {
+            "list users", "get user", "create user", "form"
+        }  # fmt: skip
+        return
+
+    def run(file: Path, **variables: str) -> int:
+        environment = {**os.environ, "BASE_URL": own_demo.url, "K6_NO_USAGE_REPORT": "true", **variables}
+        return subprocess.run(
+            [k6, "run", "--quiet", file.name], cwd=file.parent, env=environment, check=False, timeout=60
+        ).returncode
+
+    assert run(script) == 0
+    sent = own_demo.seen()
+    load = [entry for entry in sent if "/auth/" not in entry["path"]]
+    assert 78 <= len(load) <= 82
+    assert len({entry["headers"]["authorization"] for entry in load}) == 1
+    numbers = {entry["path"] for entry in load if entry["path"].startswith("/api/v1/users/")}
+    assert len(numbers) > 3
+    _, broken = export("k6", tmp_path / "broken", *options, "p50<1ms")
+    assert run(broken) == 99
+    assert run(broken, LOAD_PASSWORD="wrong") == 108
 
 
 def test_another_file_is_not_overwritten(tmp_path: Path) -> None:

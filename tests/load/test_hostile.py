@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from senior_backend.load import engine, statistics, validity, verdict
+from senior_backend.load import engine, findings, rails, statistics, validity, verdict
 from senior_backend.load.http import request_bytes
-from senior_backend.load.model import ErrorKind, Prepared, RunResult, StaticWorkload, TLSOptions
+from senior_backend.load.model import ErrorKind, Prepared, RunResult, StaticWorkload, Target, TLSOptions
 from senior_backend.load.sockets import Unreachable, reach
 from tests.documents import ROOT
 from tests.load import harness
@@ -78,7 +78,19 @@ CLASSES = {
     "close-header": (NONE, 200),
     "silent-close": (NONE, 200),
     "mixed-close": (NONE, 200),
+    "folded": (NONE, 200),
+    "bare-line-feeds": (NONE, 200),
+    "no-reason": (NONE, 200),
+    "same-lengths": (NONE, 200),
+    "list-of-lengths": (NONE, 200),
+    "keep-alive-1.0": (NONE, 200),
+    "closed-1.0": (NONE, 200),
+    "many-chunks": (NONE, 200),
+    "interim-flood": (NONE, 200),
+    "late-interim": (NONE, 200),
+    "half-close": (NONE, 200),
     "errors": (ErrorKind.STATUS, 500),
+    "switching": (ErrorKind.STATUS, 101),
     "too-many": (ErrorKind.STATUS, 429),
     "early-answer": (ErrorKind.STATUS, 413),
     "never": (ErrorKind.READ_TIMEOUT, 0),
@@ -97,6 +109,11 @@ CLASSES = {
     "both-framings": (ErrorKind.PROTOCOL, 0),
     "bad-chunk": (ErrorKind.PROTOCOL, 200),
     "too-long": (ErrorKind.PROTOCOL, 200),
+    "signed-length": (ErrorKind.PROTOCOL, 0),
+    "no-content-with-body": (ErrorKind.PROTOCOL, 204),
+    "two-answers": (ErrorKind.PROTOCOL, 200),
+    "http2": (ErrorKind.PROTOCOL, 0),
+    "no-last-line": (ErrorKind.PROTOCOL, 200),
     "close": (ErrorKind.RESET, 0),
     "reset": (ErrorKind.RESET, 0),
     "reset-in-body": (ErrorKind.RESET, 200),
@@ -123,6 +140,34 @@ def test_each_misbehaviour_has_its_class(behaviour: str) -> None:
     code, sentence = verdict.decide(result, summary, validity.judge(result, summary))
     assert code == 1
     assert "none of" in sentence
+
+
+def test_a_body_that_must_not_be_there_breaks_the_next_request() -> None:
+    result = attack("late-body", timeout=PATIENT)
+    check_books(result)
+    assert set(result.errors) == {ErrorKind.PROTOCOL}
+    assert "body" in result.examples[ErrorKind.PROTOCOL].message
+
+
+def explained(behaviour: str, rate: float, seconds: float) -> tuple[RunResult, dict[str, str]]:
+    with server("hostile", behaviour) as port:
+        plan = harness.plan(port, rate, seconds, connections=40, timeout_s=PATIENT, grace_s=1.0)
+        result = engine.run(plan, harness.get(port))
+    found = findings.explain(result, statistics.summarize(result))
+    return result, {finding.code: finding.message for finding in found}
+
+
+def test_a_limit_of_connections_is_named() -> None:
+    result, found = explained("few-connections", 400, 1.0)
+    assert set(result.errors) == {ErrorKind.RESET}
+    assert "a limit of 4?" in found["connection-limit"]
+
+
+def test_a_server_that_goes_away_is_named() -> None:
+    result, found = explained("gone", 100, 1.5)
+    assert set(result.errors) <= {ErrorKind.REFUSED, ErrorKind.RESET}
+    assert "the server went away" in found["outage"]
+    assert 0.3 * result.planned < result.failed < 0.9 * result.planned
 
 
 def test_timed_out_requests_stay_in_the_distribution_at_the_time_they_took() -> None:
@@ -236,7 +281,7 @@ def test_a_closed_loop_does_not_spin_on_a_refused_port() -> None:
 
 
 def test_unknown_name() -> None:
-    from senior_backend.load.model import Plan, Stage, Target
+    from senior_backend.load.model import Plan, Stage
 
     target = Target("http", "name.invalid", 80)
     plan = Plan(target, (Stage(0.1, 10, 10),))
@@ -338,6 +383,23 @@ def test_few_file_descriptors_queue_requests_and_are_named_as_the_limit() -> Non
     assert seen["planned"] > 250
     assert (seen["limit"], seen["valid"]) == ("generator", False)
     assert "fd-limit" in seen["codes"]
+
+
+def test_an_address_of_ipv6_alone_is_reached() -> None:
+    """A name that resolves to an address nothing listens on is tried at its other ones."""
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+        probe.listen(8)
+        port = probe.getsockname()[1]
+        target = Target("http", "::1", port)
+        assert reach(target, 1.0).sockaddr[0] == "::1"
+        resolved = [(socket.AF_INET, 1, 6, "", (host, port)) for host in ("127.0.0.1", "::1")]
+        to = rails.destination(f"http://localhost:{port}", [], TLSOptions(), resolve=lambda *_, **__: resolved)
+        assert to.target.host == "::1"
+        assert to.authority == f"localhost:{port}"
 
 
 def test_a_run_ends_in_time_against_a_server_that_never_answers() -> None:

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from senior_backend.load.http import Head, ProtocolError, ResponseParser, parse_head, request_bytes
-from senior_backend.load.model import Target
+from senior_backend.load.model import Response, Target
 from tests.load.servers import ANSWER, FIXED
 
 TARGET = Target("http", "127.0.0.1", 8000)
@@ -141,9 +141,42 @@ def test_whether_the_connection_can_be_used_again(head: bytes, close: bool) -> N
     assert parse_head(head).close is close
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nX-Long: a\r\n  b\r\n\tc\r\nContent-Length: 3",
+        b"HTTP/1.1 200 OK\nX-Long: a b c\nContent-Length: 3",
+    ],
+)
+def test_folded_fields_and_bare_line_feeds_are_read(head: bytes) -> None:
+    for size in (1, 7, 1000):
+        one, message, done = parser(), head + (b"\n\n" if b"\r" not in head else b"\r\n\r\n") + b"abc", False
+        for start in range(0, len(message), size):
+            done = one.feed(message[start : start + size])
+        assert done
+        assert one.body_bytes == 3
+        assert Response(200, one.head_bytes, b"").header("x-long") == "a b c"
+
+
+@pytest.mark.parametrize("size", [1, 5, 64, 100_000])
+def test_thousands_of_chunks_in_any_pieces(size: int) -> None:
+    one, done = parser(keep=100_000), False
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    message = head + b"2;a=b\r\nxy\r\n" * 3000 + b"0\r\nT: 1\r\n\r\n"
+    for start in range(0, len(message), size):
+        assert not done
+        done = one.feed(message[start : start + size])
+    assert done
+    assert bytes(one.kept) == b"xy" * 3000
+
+
 def test_retry_after_is_read() -> None:
     assert parse_head(FIXED["too-many"].split(b"\r\n\r\n", maxsplit=1)[0]).retry_after_s == 7
     assert parse_head(b"HTTP/1.1 503 X\r\nRetry-After: Wed, 21 Oct 2026 07:28:00 GMT").retry_after_s is None
+    dated = b"HTTP/1.1 503 X\r\nDate: Wed, 21 Oct 2026 07:27:15 GMT\r\nRetry-After: Wed, 21 Oct 2026 07:28:00 GMT"
+    assert parse_head(dated).retry_after_s == 45
+    assert parse_head(dated.replace(b":28:00", b":20:00")).retry_after_s == 0
+    assert parse_head(b"HTTP/1.1 503 X\r\nRetry-After: soon").retry_after_s is None
 
 
 def test_requests_have_what_they_need_and_nothing_twice() -> None:

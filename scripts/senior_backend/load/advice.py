@@ -21,13 +21,22 @@ BUSY_SHARE = 0.7
 """Of a core: below this, more processes would not have helped the generator."""
 
 
+def script_path() -> str:
+    """Return how this tool was called."""
+    return sys.argv[0] if sys.argv and sys.argv[0].endswith("load_test.py") else "scripts/load_test.py"
+
+
+def paths_of(document: str) -> str:
+    """Return the command that shows the paths of an OpenAPI document."""
+    return shlex.join(["python3", script_path(), "--openapi", document, "--dry-run"])
+
+
 def command(*more: str, without: tuple[str, ...] = (), flags_without: tuple[str, ...] = ()) -> str:
     """Return this call with options added or left out; values of headers that usually hold secrets are hidden.
 
     `without` names options that have a value, `flags_without` those that have none.
     """
-    script = sys.argv[0] if sys.argv and sys.argv[0].endswith("load_test.py") else "scripts/load_test.py"
-    words = ["python3", script]
+    words = ["python3", script_path()]
     skip = hide = False
     for word in sys.argv[1:]:
         name = word.partition("=")[0]
@@ -88,9 +97,8 @@ def _about_statuses(call: Prepared, judgement: Judgement) -> list[NextCommand]:
     most = max(statuses, key=lambda status: statuses[status], default=0)
     if not options.endpoint or statuses.get(most, 0) < MOST_SHARE * sum(statuses.values()):
         return []
-    script = shlex.quote(sys.argv[0]) if sys.argv[0].endswith("load_test.py") else "scripts/load_test.py"
     if most == 404 and not options.openapi:
-        looked = f"python3 {script} --openapi {shlex.quote(call.to.url + '/openapi.json')} --dry-run"
+        looked = paths_of(f"{call.to.url}/openapi.json")
         return [NextCommand(looked, "Nothing is at that path; this shows the paths of a service that documents them.")]
     if most in (401, 403) and judgement.exit_code != ExitCode.OK:
         allowed = f'{command()} --header "Authorization: Bearer $TOKEN"'

@@ -26,13 +26,13 @@ from senior_backend.load import (
     slo,
     sources,
     statistics,
+    trial,
     validity,
     verdict,
 )
 from senior_backend.load import findings as explain
 from senior_backend.load.model import TLSOptions
-from senior_backend.load.steps import run_steps
-from senior_backend.load.workload import DynamicWorkload, build
+from senior_backend.load.workload import DynamicWorkload
 
 if TYPE_CHECKING:
     import argparse
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from senior_backend.load.model import Plan, Progress, RunResult, StaticWorkload, Workload
     from senior_backend.load.planning import Settings
     from senior_backend.load.rails import Destination, Watch
+    from senior_backend.load.render import Values
     from senior_backend.load.report_html import Table
     from senior_backend.load.slo import Judged
     from senior_backend.load.sources import Source
@@ -63,6 +64,10 @@ class Prepared:
     settings: Settings
     objectives: tuple[slo.Objective, ...]
     notes: tuple[Finding, ...]
+    variables: Mapping[str, str]
+    """The environment, for a scenario file that turns out to be needed."""
+    values: Values | None = None
+    """What login and setup have supplied, once they were taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,17 +144,16 @@ def prepare(options: argparse.Namespace, variables: Mapping[str, str], base_url:
     notes = [Finding("left-out", "info", note, source.label) for note in source.scenario.notes]
     if options.insecure and to.target.tls:
         notes.append(Finding("certificate-not-verified", "warning", "the server's certificate is not verified", to.url))
-    return Prepared(options, tls, source, to, settings, objectives, tuple(notes))
+    return Prepared(options, tls, source, to, settings, objectives, tuple(notes), variables)
 
 
 def _measured(call: Prepared) -> tuple[Report, str]:
     plan = call.settings.plan
     baseline = compare.load(call.options.baseline) if call.options.baseline else None
     watcher = server_view.watcher(call.options, call.tls, plan.duration_s)
-    values = run_steps(call.source.scenario, call.to, plan.seed, plan.timeout_s)
-    workload = build(call.source.scenario, call.to.authority, call.to.base_path, plan.seed, values)
     watch = planning.watch(call.options, call.source.scenario)
     with watcher:
+        call, workload = trial.opened(call)
         result = run(call, plan, workload, watch)
     judgement = judge(call, result, watch)
     view = server_metrics.summarize(watcher.watched)
@@ -158,7 +162,7 @@ def _measured(call: Prepared) -> tuple[Report, str]:
     judgement = _with_comparison(judgement, comparison)
     not_kept = _keep(call, judgement, saved)
     findings = (
-        *_unique(judgement.validity.reasons, explain.explain(judgement.result, judgement.summary)),
+        *_unique(judgement.validity.reasons, _explained(judgement)),
         *server_view.findings(view, watcher.watched, judgement.summary),
         *not_kept,
         *call.notes,
@@ -185,6 +189,11 @@ def _measured(call: Prepared) -> tuple[Report, str]:
     _write_files(call, judgement, findings, parts)
     steps = tuple(advice.after_run(call, judgement, watch))
     return Report(TOOL, judgement.exit_code, judgement.sentence, findings, data, steps), body
+
+
+def _explained(judgement: Judgement) -> tuple[Finding, ...]:
+    disturbed = not judgement.validity.valid and judgement.validity.limit == "generator"
+    return explain.explain(judgement.result, judgement.summary, disturbed=disturbed)
 
 
 def _with_comparison(judgement: Judgement, comparison: Comparison | None) -> Judgement:

@@ -10,6 +10,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from senior_backend.load import jsonpath
+from senior_backend.load.http import head_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -207,7 +208,7 @@ def compile_extract(extract: Extract) -> Callable[[Document], list[Any]]:
 
 def _cookies(response: Response, name: str) -> list[Any]:
     found: list[Any] = []
-    for line in response.head.split(b"\r\n")[1:]:
+    for line in head_lines(response.head)[1:]:
         key, _, value = line.decode("latin-1").partition(":")
         if key.strip().lower() == "set-cookie":
             pair = value.strip().partition(";")[0].partition("=")

@@ -22,6 +22,7 @@ _EXAMPLES = """\
   load_test.py --endpoint /api/users --rps 200 --duration 1m --slo 'p99<200ms,errors<0.1%' --html report.html
   load_test.py --endpoint "4*/api/users" --endpoint "POST /api/orders" --body @order.json --stages 30s@50,1m@200
   load_test.py --scenario load-scenario.yaml --find-max --slo 'p99<200ms,errors<1%'
+  load_test.py --endpoint /api/v1/users --scenario load-scenario.yaml      (signed in by the login of the file)
   load_test.py --openapi http://127.0.0.1:8000/openapi.json --dry-run
   load_test.py --endpoint /api/users --save before.json      (after the change: --baseline before.json)
 """
@@ -59,14 +60,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_requests(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what to request (one of --endpoint, --scenario, --openapi)")
+    group = parser.add_argument_group("what to request (--endpoint, --scenario or --openapi)")
     group.add_argument(
         "--endpoint",
         action="append",
         default=[],
         metavar="[N*][METHOD ]PATH",
         help="a path such as /api/users, with a weight and a method where wanted; may be repeated; "
-        "with --openapi: a path of the document to keep",
+        "with --openapi: a path of the document to keep; with --scenario: measured with its login and headers",
     )
     group.add_argument("--scenario", type=Path, metavar="FILE", help="a scenario in YAML or JSON (see --schema)")
     group.add_argument("--openapi", metavar="FILE|URL", help="an OpenAPI 3 or Swagger 2 document; read-only methods")

@@ -10,10 +10,8 @@ from senior_backend.console.files import write_atomically
 from senior_backend.console.output import table
 from senior_backend.console.progress import Progress as Bar
 from senior_backend.console.report import NextCommand, Report
-from senior_backend.load import advice, charts, compare, planning
+from senior_backend.load import advice, charts, compare, planning, trial
 from senior_backend.load.statistics import MS
-from senior_backend.load.steps import run_steps
-from senior_backend.load.workload import build
 
 if TYPE_CHECKING:
     from senior_backend.load.application import Prepared
@@ -38,12 +36,11 @@ def report(first: Prepared, second: Prepared) -> tuple[Report, str]:
         UnavailableError: login or setup fails on one of them.
     """
     watch = planning.watch(first.options, first.source.scenario)
-    sides = []
-    for call in (first, second):
-        plan = call.settings.plan
-        values = run_steps(call.source.scenario, call.to, plan.seed, plan.timeout_s)
-        workload = build(call.source.scenario, call.to.authority, call.to.base_path, plan.seed, values)
-        sides.append(compare.Side(call.to.url, plan, workload))
+    (first, first_workload), (second, second_workload) = trial.opened(first), trial.opened(second)
+    sides = [
+        compare.Side(call.to.url, call.settings.plan, workload)
+        for call, workload in ((first, first_workload), (second, second_workload))
+    ]
     with Bar("compare") as bar:
         done = 0
         stopped: str | None = None
@@ -64,6 +61,7 @@ def report(first: Prepared, second: Prepared) -> tuple[Report, str]:
         code, sentence = ExitCode.FAILED, broken
     elif len(before.blocks) + len(after.blocks) < 2 * ROUNDS:
         code, sentence = ExitCode.INTERRUPTED, f"interrupted; until then: {sentence}"
+    notes = tuple(dict.fromkeys(first.notes + second.notes))
     body = f"A  {first.to.url}\nB  {second.to.url}\n\n{text(comparison, before, after)}"
     data = {"comparison": comparison.to_json(), "slo": first.settings.slo}
     if first.options.html:
@@ -74,7 +72,7 @@ def report(first: Prepared, second: Prepared) -> tuple[Report, str]:
             title=f"{first.to.url} and {second.to.url}",
             exit_code=code,
             sentence=sentence,
-            findings=first.notes,
+            findings=notes,
             charts=[drawn] if drawn else [],
             tables=[page_table(comparison)],
         )
@@ -83,7 +81,7 @@ def report(first: Prepared, second: Prepared) -> tuple[Report, str]:
     if code == ExitCode.UNDECIDED:
         longer = advice.command("--duration", "1m", without=("--duration",))
         steps.append(NextCommand(longer, "More time gives the comparison more blocks."))
-    return Report("load_test", code, sentence, first.notes, data, tuple(steps)), body
+    return Report("load_test", code, sentence, notes, data, tuple(steps)), body
 
 
 def _broken_budget(call: Prepared, run: SavedRun) -> str | None:

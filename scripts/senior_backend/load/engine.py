@@ -395,6 +395,8 @@ class Loop(Exchange):
                 capped_s=self.capped_ns / NANOSECONDS,
                 keep_alive_races=self.races,
                 server_closes=self.server_closes,
+                unused_failures=self.unused_failures,
+                connections_used=self.most_used,
                 preopen_s=preopen_ns / NANOSECONDS,
             ),
             gauges=Gauges(*self.gauges),

@@ -29,6 +29,7 @@ LONG_BODY_PIECES = 4
 """How many large pieces of one body are taken before the loop looks at other connections again."""
 CLOSED_REST_NS = 100_000_000
 """A closed loop's user rests this long after a failed request, else a refusing server makes it spin."""
+SURPLUS = "bytes follow the end of the response: a body longer than announced, or one where there must be none"
 HEADS_KEPT = 4096
 ORDER_LENGTH = 8192
 """Length of the cycle of weighted requests."""
@@ -67,6 +68,7 @@ class Exchange:
         self.failed_statuses: Counter[int] = Counter()
         self.examples: dict[ErrorKind, ErrorExample] = {}
         self.races = self.server_closes = 0
+        self.unused_failures = self.most_used = 0
         self.retry_after_now: float | None = None
         self.order: list[Route] = []
         if isinstance(workload, StaticWorkload):
@@ -278,7 +280,7 @@ class Exchange:
         assert parser is not None
         assert parser.head is not None
         if parser.surplus:
-            self._fail(connection, ErrorKind.PROTOCOL, "bytes follow the end of the response")
+            self._fail(connection, ErrorKind.PROTOCOL, SURPLUS)
             return -1
         connection.parser = None
         return self._complete(connection, parser.head, parser.head_bytes, bytes(parser.kept), whole)
@@ -314,7 +316,7 @@ class Exchange:
         route, now = connection.route, connection.done
         prepared = route.prepared
         status = info.status
-        expected = status < 400 if prepared.expected is None else status in prepared.expected
+        expected = 200 <= status < 400 if prepared.expected is None else status in prepared.expected
         kind, message = ErrorKind.NONE, ""
         response = Response(status, head, body) if prepared.check or prepared.follow else None
         if not expected:
@@ -323,6 +325,7 @@ class Exchange:
             message = prepared.check(response) or ""
             kind = ErrorKind.CHECK if message else ErrorKind.NONE
         if kind:
+            self.unused_failures += not connection.used
             self._count_failure(kind, message, route, status, now)
             if status in (429, 503) and info.retry_after_s is not None:
                 self.retry_after_now = max(self.retry_after_now or 0.0, info.retry_after_s)
@@ -368,6 +371,7 @@ class Exchange:
         """Record a request that failed on a connection, and close that."""
         route, parser, now = connection.route, connection.parser, self.clock()
         status = parser.head.status if parser and parser.head else 0
+        self.unused_failures += not connection.used
         if connection.first < connection.sent:
             connection.first = now
         self._count_failure(kind, message, route, status, now)
@@ -418,13 +422,15 @@ class Exchange:
     def expire(self, now: int) -> int:
         """End requests and connects that have taken too long; return the number of requests in flight."""
         latest = now - int(self.plan.timeout_s * NANOSECONDS)
-        in_flight = 0
+        in_flight = used = 0
         late = []
         for connection in self.pool.connections.values():
+            used += connection.used
             if connection.state == BUSY:
                 in_flight += 1
                 if connection.sent <= latest:
                     late.append(connection)
+        self.most_used = max(self.most_used, used)
         for connection in late:
             self.give_up(connection, now)
         self.pool.expire(now, self.plan.connect_timeout_s)

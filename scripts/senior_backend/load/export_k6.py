@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from senior_backend.load import flow, jsonpath
+from senior_backend.console.report import Finding
+from senior_backend.load import flow, js_regex, jsonpath
 from senior_backend.load.exports import (
     Export,
+    documented_rules,
     effective_headers,
     feed_paths,
+    few_samples,
+    is_documented,
     joined,
     status_ranges,
     title,
+    verifies,
     virtual_users,
     warmup_stages,
     whole_rates,
     without_secrets,
 )
+from senior_backend.load.scenario import READ_ONLY_METHODS
 from senior_backend.load.templates import Env, Expression, Template
 
 if TYPE_CHECKING:
@@ -53,6 +60,8 @@ class _Written:
     extracts: list[tuple[str, str]]
     needs: list[str]
     uses_once: bool
+    supplies_at_start: bool = False
+    """Whether it is sent once before the load, so that every virtual user has its values from the first iteration."""
     repeat: int = 1
 
 
@@ -89,9 +98,57 @@ def write(export: Export, file: str, render: Any) -> tuple[str, tuple[str, ...]]
             "feeds": feed_paths(export),
             "requests": [_request(scenario, request, None) for request in scenario.requests],
             "steps": steps,
+            "documented": is_documented(scenario),
+            "verify": verifies(export.plan),
+            # The load goes on counting where the warm-up ends.
+            "warmup_iterations": math.ceil(sum(stage.expected for stage in warm)) + 1 if warm else 0,
         },
     )
     return text, secrets
+
+
+def losses(export: Export) -> list[Finding]:
+    """Return what the script cannot say as the scenario and the plan do."""
+    most = virtual_users(export.plan)[1]
+    found = [
+        Finding(
+            "counts-from-send",
+            "info",
+            "k6 counts latency from when a request was sent, load_test.py from when it was due; an arrival without a "
+            f"free virtual user (of {most}, each with a connection of its own) is dropped, and breaks a threshold",
+        ),
+        *few_samples(export),
+    ]
+    if export.plan.arrivals == "poisson":
+        message = "k6 spaces arrivals evenly: queues are shorter than with the Poisson arrivals of independent users"
+        found.append(Finding("arrivals-even", "info", message))
+    taken = {name for request in export.scenario.requests for name in _taken(export.scenario, request)}
+    if taken:
+        arrivals = math.ceil(sum(stage.expected for stage in export.plan.stages))
+        message = (
+            f"virtual users share nothing: take() of {', '.join(sorted(taken))} gets the value with the number of the "
+            f"iteration, so {arrivals:,} requests of any kind need as many values; beyond them the last is sent again"
+        )
+        found.append(Finding("take-by-iteration", "info", message))
+    tls = export.plan.target.tls
+    if tls and tls.ca_file:
+        message = "k6 takes its authorities from the environment"
+        found.append(Finding("authority-left-out", "warning", message, fix=f"run it with SSL_CERT_FILE={tls.ca_file}"))
+    patterns = [
+        (request.name, pattern)
+        for request in (*export.scenario.requests, *(step.request for step in export.scenario.steps))
+        for pattern in (request.check.matches, *(extract.regex for extract in request.extract))
+        if pattern and js_regex.translate(pattern) is None
+    ]
+    for name, pattern in patterns:
+        message = f"JavaScript has no such regular expression: {pattern}; the script ends there with an error"
+        found.append(Finding("regex-not-carried", "warning", message, name, "Write it without what is special."))
+    return found
+
+
+def _taken(scenario: Scenario, request: Request) -> set[str]:
+    used = flow.of_request(scenario, request, flow.common_headers(scenario, request))
+    return {str(expression.variable) for expression in used if expression.is_call and expression.variable}
 
 
 def js(value: Any) -> str:
@@ -160,6 +217,7 @@ def _request(scenario: Scenario, request: Request, known: set[str] | None, repea
         extracts=[(extract.name, _extract(extract)) for extract in request.extract],
         needs=sorted(flow.needs(scenario, request)) if known is None else [],
         uses_once=code.used_once,
+        supplies_at_start=bool(request.extract) and request.method in READ_ONLY_METHODS,
         repeat=repeat,
     )
 
@@ -184,7 +242,9 @@ class _Code:
 
     def value(self, expression: Expression) -> str:
         made = self.plain_value(expression)
-        return f"Number({made})" if expression.filter in ("int", "float") else made
+        if expression.filter == "int":
+            return f"Math.trunc(Number({made}))"
+        return f"Number({made})" if expression.filter == "float" else made
 
     def plain_value(self, expression: Expression) -> str:
         name = expression.name
@@ -216,7 +276,8 @@ class _Code:
         if request.body.kind == "json":
             return f"JSON.stringify({self.json(request.body.content)})"
         pairs = [
-            f"encode({js(name)}) + '=' + encode({self.text(value, 'text')})" for name, value in request.body.content
+            f"formEncode({js(name)}) + '=' + formEncode({self.text(value, 'text')})"
+            for name, value in request.body.content
         ]
         return f"[{', '.join(pairs)}].join('&')"
 
@@ -248,12 +309,19 @@ def _checks(check: Check) -> list[str]:
     if check.not_contains is not None:
         made.append(f"(r) => !String(r.body).includes({js(check.not_contains)})")
     if check.matches is not None:
-        made.append(f"(r) => new RegExp({js(check.matches)}).test(String(r.body))")
+        made.append(f"(r) => {_regex(check.matches)}.test(String(r.body))")
+    if check.documented:
+        made.append(f"(r) => documented(r, {js(documented_rules(check))})")
     made += [f"(r) => at(r, {_path(path)}).length > 0" for path in check.has]
     made += [
         f"(r) => at(r, {_path(path)}).some((value) => same(value, {js(expected)}))" for path, expected in check.json
     ]
     return made
+
+
+def _regex(pattern: str) -> str:
+    source, flags = js_regex.translate(pattern) or (pattern, "")
+    return f"new RegExp({js(source)}, {js(flags)})"
 
 
 def _extract(extract: Extract) -> str:
@@ -267,4 +335,4 @@ def _extract(extract: Extract) -> str:
         found = "[String(response.body)]"
     if not extract.regex:
         return found
-    return f"matching(new RegExp({js(extract.regex)}), {found}.filter((value) => value !== undefined))"
+    return f"matching({_regex(extract.regex)}, {found}.filter((value) => value !== undefined))"

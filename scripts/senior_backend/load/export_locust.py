@@ -8,14 +8,19 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from senior_backend.console.report import Finding
 from senior_backend.load import flow, jsonpath
 from senior_backend.load.exports import (
     Export,
+    documented_rules,
     effective_headers,
     feed_paths,
+    few_samples,
+    is_documented,
     joined,
     status_ranges,
     title,
+    verifies,
     warmup_stages,
     without_secrets,
 )
@@ -63,6 +68,7 @@ def write(export: Export, file: str, render: Callable[..., str]) -> tuple[str, t
     for number, step in enumerate(scenario.steps):
         steps.append(_request(scenario, step.request, f"step_{number}", known, step.repeat))
         known |= {extract.name for extract in step.request.extract}
+    tls = export.plan.target.tls
     peak = max((max(stage.start_rate, stage.end_rate) for stage in export.plan.stages), default=1.0)
     text = render(
         "exports/locustfile.py.jinja",
@@ -83,9 +89,17 @@ def write(export: Export, file: str, render: Callable[..., str]) -> tuple[str, t
                 _request(scenario, request, f"request_{number}") for number, request in enumerate(scenario.requests)
             ],
             "steps": steps,
+            "documented": is_documented(scenario),
+            "verify": (tls.ca_file or True) if tls and tls.verify else verifies(export.plan),
         },
     )
     return text, secrets
+
+
+def losses(export: Export) -> list[Finding]:
+    """Return what the locustfile cannot say as the scenario and the plan do."""
+    message = "Locust is a closed loop: it understates what users feel while the server stalls"
+    return [Finding("closed-loop", "info", message, fix="k6 keeps the rate."), *few_samples(export)]
 
 
 def py(value: Any) -> str:
@@ -225,6 +239,8 @@ def _checks(check: Check) -> list[str]:
         made.append(f"({py(check.not_contains)} not in response.text, 'the body holds a text')")
     if check.matches is not None:
         made.append(f"(re.search({py(check.matches)}, response.text) is not None, 'nothing in the body matches')")
+    if check.documented:
+        made.append(f"(documented(response, {py(documented_rules(check))}), 'not what the OpenAPI document says')")
     made += [f"(bool(at(response, {_path(path)})), {py(f'nothing at {path}')})" for path in check.has]
     made += [
         f"({py(expected)} in at(response, {_path(path)}), {py(f'{path} has another value')})"

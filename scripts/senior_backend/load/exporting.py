@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,12 +43,7 @@ def report(call: Prepared) -> tuple[Report, str]:
         names = ", ".join(secrets)
         message = f"the file holds no secret: set {names} where it runs"
         findings.append(Finding("secret-left-out", "info", message, str(path)))
-    if kind == "locust":
-        message = "Locust is a closed loop: it understates what users feel while the server stalls"
-        findings.append(Finding("closed-loop", "info", message, str(path), "k6 keeps the rate."))
-    if call.source.scenario.requests and any(request.check.documented for request in call.source.scenario.requests):
-        message = "the checks of responses against the OpenAPI document stay here; statuses are checked in the export"
-        findings.append(Finding("checks-left-out", "info", message, str(path)))
+    findings += [replace(finding, where=finding.where or str(path)) for finding in writer.losses(export)]
     given = "".join(f"{name}=... " for name in secrets)
     run = f"k6 run {shlex.quote(str(path))}" if kind == "k6" else f"locust -f {shlex.quote(str(path))} --headless"
     steps = [NextCommand(given + run, "Run it on this machine first.")]

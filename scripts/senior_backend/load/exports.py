@@ -8,8 +8,10 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from senior_backend.console.report import Finding
 from senior_backend.load import flow
 from senior_backend.load.render import CONTENT_TYPES
+from senior_backend.load.samples import needed
 from senior_backend.load.templates import Env, Template, is_secret_name, literal
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from senior_backend.load.model import Plan, Stage
-    from senior_backend.load.scenario import Request, Scenario
+    from senior_backend.load.scenario import Check, Request, Scenario
     from senior_backend.load.slo import Objective
 
 
@@ -116,6 +118,46 @@ def status_ranges(statuses: frozenset[int] | None) -> list[tuple[int, int]]:
         else:
             ranges.append((status, status))
     return ranges
+
+
+def is_documented(scenario: Scenario) -> bool:
+    """Whether responses are held to an OpenAPI document."""
+    return any(request.check.documented for request in scenario.requests)
+
+
+def documented_rules(check: Check) -> list[dict[str, Any]]:
+    """Return what an OpenAPI document says of the responses, as plain values; see `checks.documented_fault`."""
+    return [
+        {
+            "status": status,
+            "types": list(rule.content_types),
+            "shape": rule.shape,
+            "required": list(rule.required),
+            "item_required": list(rule.item_required),
+        }
+        for status, rule in check.documented
+    ]
+
+
+def verifies(plan: Plan) -> bool:
+    """Whether certificates are verified."""
+    return plan.target.tls is None or plan.target.tls.verify
+
+
+def few_samples(export: Export) -> list[Finding]:
+    """Return the percentiles that the plan is too short for: other engines judge them all the same."""
+    _, load = warmup_stages(export.plan)
+    whole = sum(request.weight for request in export.scenario.requests)
+    weights = {request.name: request.weight / whole for request in export.scenario.requests}
+    found = []
+    for objective in export.objectives:
+        sent = sum(stage.expected for stage in load) * weights.get(objective.request or "", 1.0)
+        if objective.share and sent < needed(objective.share):
+            message = (
+                f"{objective.text} needs {needed(objective.share):,} requests to be told, the plan sends {sent:,.0f}"
+            )
+            found.append(Finding("few-samples", "warning", message, fix="A longer --duration."))
+    return found
 
 
 def joined(template: Template, of_part: Callable[[Any], str], empty: str) -> str:

@@ -30,15 +30,42 @@ STALL_NS = 50_000_000
 STALL_FACTOR = 10
 """A stall lasts 50 ms, and ten times as long as answers and gaps between arrivals usually take."""
 STALL_REQUESTS = 3
+STALL_AFTER = 0.2
+"""What was held up is answered as soon as the stall is over, within a fifth of its length; at least three requests."""
+STALL_BEFORE = 10
+"""How many answers before a gap show what was usual then; under overload those have queued, and do not."""
+STALL_SHARE = 0.2
+"""Stalls are worth a word when a fifth of the slow requests fell into them."""
 SLOW_FACTOR = 5
 QUEUEING = 2.0
 """Requests among many others that take twice as long as those alone have been queueing."""
 POOL_TOLERANCE = 0.12
+EQUAL = 1.1
 SMALL_POOL = 8
-"""Up to here the estimate tells one size from the next."""
+SURE = 0.2
+"""Up to here, and this near to a whole number, the estimate tells one size from the next."""
+RACES_SHARE = 0.02
+"""Closing idle connections meets few requests; more than 2 % is something else."""
+NEW_SHARE = 0.8
+OUTAGE_LEAST = 10
+OUTAGE_SHARE = 0.7
+OUTAGE_ANSWERS = 3
+"""An outage: at least ten failed requests in a row and 70 % of all failures, with no more than three other answers."""
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+REDIRECT_SHARE = 0.5
+COLD_FLAT = 1.5
+"""After a cold start the second half is even: its slowest second is at most 1.5 times its quickest."""
+SLOWEST_LEAST = 10
+KIND_FACTOR = 2.0
+KIND_SHARE = 0.02
+KIND_LEAST = 8
+KIND_SPREAD = 0.4
+"""Two kinds of answers: no service time between two that differ by that factor, 2 % and eight answers on either side,
+and the middle 80 % of the slow ones spread over at least 40 % of the run."""
 BLOCKS = 8
 LEAK_GROWTH = 0.3
 LEAK_ORDER = 0.7
+QUEUE_GROWTH = 3
 """A leak: block medians grow by 30 % over the run, and at least 70 % of all pairs of blocks are in rising order."""
 
 
@@ -103,13 +130,35 @@ class View:
 
         Under overload hardly any request is alone; the quartile keeps those out that met one or two.
         """
+        few = sorted(took for _, took in self._fewest())
+        return few[len(few) // 4] if few else 0.0
+
+    def _fewest(self) -> list[tuple[int, int]]:
+        """Return how many others the good requests met that met the fewest, and what they took."""
         fine = sorted(
             (others, took)
             for others, took, error in zip(self.in_flight, self.service, self.error, strict=True)
             if not error
         )
-        few = sorted(took for _, took in fine[: max(5, len(fine) // 100)])
-        return few[len(few) // 4] if few else 0.0
+        return fine[: max(5, len(fine) // 100)]
+
+    def surely_alone(self) -> float:
+        """Return the service time without a queue, where the run shows it; else 0.
+
+        Either some requests did meet few others, or the quickest all take the same: what a queue makes is never equal.
+        """
+        few, alone = self._fewest(), self.alone()
+        if few and few[0][0] <= 1 and not self.result.plan.warmup_s:
+            return alone  # with a warm-up, requests that are not in the samples were in flight at the start
+        good = sorted(took for took, error in zip(self.service, self.error, strict=True) if not error)
+        if len(good) < LEAST_ROWS:
+            return 0.0
+        least, low = good[len(good) // 100], good[len(good) // 20]
+        return low if low <= EQUAL * least else 0.0
+
+    def usual(self) -> float:
+        """Return what an answer takes without a queue: under overload, most have queued."""
+        return min(median(self.service), self.alone()) if self.service else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +174,15 @@ class Stall:
         return (self.end - self.start) / NANOSECONDS
 
 
-def explain(result: RunResult, summary: Summary) -> tuple[Finding, ...]:
-    """Return everything that can be said, the weightiest first."""
+def explain(result: RunResult, summary: Summary, *, disturbed: bool = False) -> tuple[Finding, ...]:
+    """Return everything that can be said, the weightiest first.
+
+    Where the generator was disturbed, times say nothing of the server: only what does not rest on them is told.
+    """
     found = errors(result)
     if len(result.samples.intended) >= LEAST_ROWS:
         view = View.of(result, summary)
-        for rule in RULES:
+        for rule in DISTURBED_RULES if disturbed else RULES:
             found += rule(view)
     order = {"error": 0, "warning": 1, "info": 2}
     return tuple(sorted(found, key=lambda finding: order[finding.severity]))
@@ -150,17 +202,37 @@ def errors(result: RunResult) -> list[Finding]:
 
 def find_stalls(view: View) -> list[Stall]:
     """Return the times without answers that neither the plan nor the usual service time explains."""
-    usual = median(view.service) if view.service else 0
+    usual = view.usual()
+    overloaded = saturated(view)
     least = max(STALL_NS, STALL_FACTOR * usual, STALL_FACTOR * NANOSECONDS / max(view.rate, 1e-9) / 3)
+    answers = sorted(zip(view.done, view.service, strict=True))
     stalls = []
-    for start, end in pairwise(view.dones):
+    for place, (start, end) in enumerate(pairwise(view.dones)):
         if end - start < least:
             continue
+        before = [took for _, took in answers[max(0, place + 1 - STALL_BEFORE) : place + 1]]
+        if not overloaded and end - start < STALL_FACTOR * median(before):
+            continue  # it was slow already, and then it is so in the next gap between arrivals
         due = bisect_right(view.intended, end) - bisect_left(view.intended, start)
-        if due >= STALL_REQUESTS:
-            first = view.intended[bisect_left(view.intended, start)]
-            stalls.append(Stall(min(max(start, first - int(usual)), end), end))
+        at_once = bisect_right(view.dones, end + (end - start) * STALL_AFTER) - bisect_left(view.dones, end)
+        if min(due, at_once) < STALL_REQUESTS:
+            continue
+        # Without a request due nothing can be answered: only the time from the first one on counts.
+        first = view.intended[bisect_left(view.intended, start)]
+        began = min(max(start, first - int(usual)), end)
+        if end - began >= least:
+            stalls.append(Stall(began, end))
     return stalls
+
+
+def stalls_of(result: RunResult, summary: Summary) -> list[Stall]:
+    """Return the stalls of a run; see `find_stalls`."""
+    return find_stalls(View.of(result, summary)) if len(result.samples.intended) >= LEAST_ROWS else []
+
+
+def stalled_share(result: RunResult, summary: Summary) -> float:
+    """Return the share of the measured time in which the server stood still."""
+    return sum(stall.seconds for stall in stalls_of(result, summary)) / max(result.measured_s, 1e-9)
 
 
 def stalls(view: View) -> list[Finding]:
@@ -173,18 +245,23 @@ def stalls(view: View) -> list[Finding]:
         at = ", ".join(f"{stall.start / NANOSECONDS:.1f}" for stall in generator[:3])
         message = f"the generator itself stood still for up to {max(s.seconds for s in generator):.2f} s at t = {at} s"
         return [Finding("generator-stall", "warning", message, fix="repeat the run on an idle machine")]
-    fine = median(view.service)
+    if outage(view):
+        return []
+    fine = view.usual()
     slow = [
         (due, end)
         for due, end in zip(view.intended, view.done, strict=True)
         if end - due > max(SLOW_FACTOR * fine, 0.02 * (found[0].end - found[0].start))
     ]
     inside = sum(1 for due, end in slow if any(due <= stall.end and end >= stall.end for stall in found))
+    if inside < STALL_SHARE * len(slow) or not inside:
+        return []  # something else makes requests slow
     share = "all" if inside == len(slow) else f"{inside:,} of"
     told = f"{share} {len(slow):,} slow requests fell into "
     lengths = [stall.seconds for stall in found]
     if len(found) == 1:
-        where = f"a {lengths[0]:.1f} s stall at t = {found[0].start / NANOSECONDS:.1f} s"
+        length = f"{lengths[0]:.1f}" if lengths[0] >= 0.95 else f"{lengths[0]:.2f}"
+        where = f"a {length} s stall at t = {found[0].start / NANOSECONDS:.1f} s"
         return [Finding("stall", "warning", told + where + ", when nothing was answered", fix=_STALL_FIX)]
     gaps = [(after.start - before.start) / NANOSECONDS for before, after in pairwise(found)]
     regular = len(gaps) > 1 and max(gaps) < 1.3 * min(gaps)
@@ -208,14 +285,14 @@ def saturated(view: View) -> bool:
 
 def pool_size(view: View) -> float:
     """Return how many requests the server works on at a time, by Little's law: throughput times service time alone."""
-    return steady_rate(view.result) * view.alone() / NANOSECONDS
+    return steady_rate(view.result) * view.surely_alone() / NANOSECONDS
 
 
 def pool(view: View) -> list[Finding]:
     """Say how many requests the server can work on at once, when it cannot keep up."""
     if not saturated(view) or find_stalls(view) or view.summary.error_share > 0.05:
         return []
-    size, alone = pool_size(view), view.alone()
+    size, alone = pool_size(view), view.surely_alone()
     whole = round(size)
     if size > 0.9 * view.result.generator.connections_cap:
         return []  # the generator's own pool
@@ -223,7 +300,7 @@ def pool(view: View) -> list[Finding]:
         return []
     if whole == 1:
         at_a_time = "one at a time: a single worker or a lock?"
-    elif whole <= SMALL_POOL:
+    elif whole <= SMALL_POOL and abs(size - whole) <= SURE:
         at_a_time = f"{whole} at a time: a pool of {whole}?"
     else:
         at_a_time = f"about {whole} at a time: a pool of that size, or that many fill the CPU?"
@@ -241,6 +318,8 @@ def queueing(view: View) -> list[Finding]:
     limit = sorted(response)[int(0.99 * len(response))]
     if limit < max(2 * usual, 2 * MS) or saturated(view) or find_stalls(view):
         return []
+    if _steady_change(_block_medians(view)) or _two_kinds(view):
+        return []  # the server itself changed, or has slow answers: those meet more others because they are slow
     slowest = [place for place, took in enumerate(response) if took >= limit]
     total = sum(response[place] for place in slowest)
     if sum(view.wait[place] for place in slowest) > 0.5 * total:
@@ -267,27 +346,47 @@ def queueing(view: View) -> list[Finding]:
 _SLOW_FIX = "look at what these requests do: their data, locks, cold caches"
 
 
-def leak(view: View) -> list[Finding]:
-    """Say when answers became slower all along at the same load."""
+def trend(view: View) -> list[Finding]:
+    """Say when answers became slower, or faster, all along at the same load."""
     if find_stalls(view):
         return []
     medians = _block_medians(view)
-    if len(medians) < BLOCKS or medians[0] <= 0:
+    change = _steady_change(medians)
+    if not change or (change < 0 and cold_start(view)):
         return []
-    pairs = [(early, late) for place, early in enumerate(medians) for late in medians[place + 1 :]]
-    rising = sum(1 for early, late in pairs if late > early) / len(pairs)
-    per_block = slope(list(enumerate(medians)))
-    growth = per_block * (len(medians) - 1)
-    if rising < LEAK_ORDER or growth < LEAK_GROWTH * medians[0] or growth < 0.5 * MS:
-        return []
-    per_s = growth / MS / max(view.result.measured_s, 1e-9)
+    per_s = change / MS / max(view.result.measured_s, 1e-9)
     message = (
-        f"answers become slower all the time: {show_ms(medians[0])} at the start, {show_ms(medians[-1])} at the end "
-        f"({per_s:+.2f} ms per second)"
+        f"answers become {'slower' if change > 0 else 'faster'} all the time: {show_ms(medians[0])} at the start, "
+        f"{show_ms(medians[-1])} at the end ({per_s:+.2f} ms per second)"
     )
+    if change < 0:
+        return [Finding("warming-up", "warning", message, fix="a longer --warmup leaves that out; a cache, or a JIT?")]
     if saturated(view):
         return [Finding("growing", "info", message + ", as the backlog grows")]
+    first, last = _ends(view.in_flight)
+    if last > first + QUEUE_GROWTH:
+        message += f", and {last:.0f} instead of {first:.0f} others are in flight: a queue that grows, or a leak"
+        return [Finding("growing", "info", message, fix="a longer run at a lower rate tells which")]
     return [Finding("leak", "warning", message, fix="look for what grows: memory, rows, open cursors; run it longer")]
+
+
+def _ends(column: Sequence[int]) -> tuple[float, float]:
+    """Return the medians of the first and of the last block."""
+    width = max(1, len(column) // BLOCKS)
+    return median(column[:width]), median(column[-width:])
+
+
+def _steady_change(medians: Sequence[float]) -> float:
+    """Return by how much the medians of blocks rose or fell from the first to the last; 0 where there is no trend."""
+    if len(medians) < BLOCKS or min(medians) <= 0:
+        return 0.0
+    change = slope(list(enumerate(medians))) * (len(medians) - 1)
+    pairs = [(early, late) for place, early in enumerate(medians) for late in medians[place + 1 :]]
+    in_order = sum(1 for early, late in pairs if (late > early) == (change > 0) and late != early) / len(pairs)
+    lowest = medians[0] if change > 0 else medians[-1]
+    if in_order < LEAK_ORDER or abs(change) < max(LEAK_GROWTH * lowest, 0.5 * MS):
+        return 0.0
+    return change
 
 
 def _block_medians(view: View) -> list[float]:
@@ -295,6 +394,68 @@ def _block_medians(view: View) -> list[float]:
     if width < 10:
         return []
     return [median(view.service[start : start + width]) for start in range(0, width * BLOCKS, width)]
+
+
+def outage(view: View) -> list[Finding]:
+    """Say when failures are one stretch of time in which nothing succeeded: a server that went away, or shed load."""
+    # What was never sent, because the run ended first, says nothing of the server at that time.
+    failed = [error not in (ErrorKind.NONE, ErrorKind.NO_CONNECTION) for error in view.error]
+    start, end = _longest_run(failed)
+    if end - start < OUTAGE_LEAST or end - start < OUTAGE_SHARE * sum(failed) or end - start == len(failed):
+        return []
+    until = view.intended[end] if end < len(failed) else max(view.done)
+    after = view.done[start] + int(view.usual())
+    if (
+        sum(after < done < until for done, error in zip(view.done, view.error, strict=True) if not error)
+        > OUTAGE_ANSWERS
+    ):
+        return []  # it went on answering what had come before
+    kinds = Counter(ErrorKind(view.error[place]) for place in range(start, end))
+    kind = " and ".join(one.label.replace("_", " ") for one, _ in kinds.most_common(2))
+    statuses = Counter(view.status[place] for place in range(start, end) if view.error[place] == ErrorKind.STATUS)
+    answered = bool(statuses) and len(kinds) == 1
+    if answered:
+        kind += f" {statuses.most_common(1)[0][0]}"
+    first = view.intended[start] / NANOSECONDS
+    if end == len(failed):
+        what = "it failed from then on" if answered else "the server went away, or hangs"
+        message = f"from t = {first:.1f} s on no request succeeded ({kind}): {what}"
+    elif start == 0:
+        message = f"no request succeeded before t = {view.intended[end] / NANOSECONDS:.1f} s ({kind}): it was not ready"
+    else:
+        message = (
+            f"from t = {first:.1f} s to {view.intended[end] / NANOSECONDS:.1f} s no request succeeded ({kind}), and it "
+            "recovered: a restart, or an overload?"
+        )
+    return [Finding("outage", "error", message, fix="look at the server's log of that time")]
+
+
+def _longest_run(flags: Sequence[bool]) -> tuple[int, int]:
+    """Return where the longest run of true flags starts and ends."""
+    best = (0, 0)
+    start = 0
+    for place, flag in enumerate([*flags, False]):
+        if flag:
+            continue
+        if place - start > best[1] - best[0]:
+            best = (start, place)
+        start = place + 1
+    return best
+
+
+def redirects(view: View) -> list[Finding]:
+    """Say when redirects were measured, not what they lead to."""
+    seen = Counter(status for status in view.status if status in REDIRECTS)
+    if seen.total() < REDIRECT_SHARE * len(view.status):
+        return []
+    status, _ = seen.most_common(1)[0]
+    message = (
+        f"{seen.total():,} of {len(view.status):,} answers are redirects (status {status}): they were measured, not "
+        "what they lead to"
+    )
+    return [
+        Finding("redirects", "warning", message, fix="name the path that Location shows, often with another / or host")
+    ]
 
 
 def failures_by_load(view: View) -> list[Finding]:
@@ -314,10 +475,50 @@ def failures_by_load(view: View) -> list[Finding]:
     return [Finding("concurrency-limit", "warning", message, fix="raise the limit, or send less at a time")]
 
 
+def two_kinds(view: View) -> list[Finding]:
+    """Say when answers are of two kinds that differ much, at the same load."""
+    split = None if saturated(view) or find_stalls(view) or one_request(view) else _two_kinds(view)
+    if not split:
+        return []
+    quick, slow = split
+    share = len(slow) / (len(quick) + len(slow))
+    message = (
+        f"answers are of two kinds: {1 - share:.0%} take about {show_ms(median(quick))}, {share:.0%} about "
+        f"{show_ms(median(slow))}, whatever the load: another path through the code, a cache, a retry?"
+    )
+    return [Finding("two-kinds", "info", message, fix="find out what the slow ones have in common")]
+
+
+def _two_kinds(view: View) -> tuple[list[int], list[int]] | None:
+    """Return the service times of good answers on both sides of the widest gap, if it is wide and both are common."""
+    good = [
+        (took, place) for place, (took, error) in enumerate(zip(view.service, view.error, strict=True)) if not error
+    ]
+    good.sort()
+    least = max(KIND_LEAST, int(KIND_SHARE * len(good)))
+    if len(good) < 2 * least:
+        return None
+    place = max(range(least, len(good) - least + 1), key=lambda at: good[at][0] / max(good[at - 1][0], 1))
+    if good[place][0] < KIND_FACTOR * good[place - 1][0]:
+        return None
+    slow_places = sorted(at for _, at in good[place:])
+    # Slow ones that stand together are a slow time, which is something else.
+    spread = slow_places[int(0.9 * (len(slow_places) - 1))] - slow_places[int(0.1 * (len(slow_places) - 1))]
+    if spread < KIND_SPREAD * len(view.service):
+        return None
+    quick_places = [at for _, at in good[:place]]
+    if median(view.in_flight[at] for at in slow_places) > median(view.in_flight[at] for at in quick_places) + 1:
+        return None  # they met more others: that is queueing
+    return [took for took, _ in good[:place]], [took for took, _ in good[place:]]
+
+
 def cold_start(view: View) -> list[Finding]:
     """Say when the first second was slow and the rest is not."""
     seconds = [second for second in view.summary.timeline if second.p50_ms is not None and second.sent >= 5]
     if len(seconds) < 5 or view.result.plan.warmup_s or find_stalls(view):
+        return []
+    later = [second.p50_ms or 0.0 for second in seconds[len(seconds) // 2 :]]
+    if max(later) > COLD_FLAT * min(later):
         return []
     first = seconds[0].p50_ms or 0.0
     rest = median(second.p50_ms or 0.0 for second in seconds[1:])
@@ -338,9 +539,29 @@ def connections(view: View) -> list[Finding]:
         )
         found.append(Finding("no-keep-alive", "warning", message, fix="let it keep connections alive"))
     if stats.keep_alive_races:
+        share = stats.keep_alive_races / len(view.intended)
         message = f"{stats.keep_alive_races:,} requests were sent again because the server had closed a kept connection"
-        found.append(Finding("keep-alive-races", "info", message, fix="a longer keep-alive timeout at the server"))
+        often = share > RACES_SHARE and not outage(view)
+        if often:
+            message += (
+                f" ({share:.1%}): it closes in the middle of use, and a client that does not try again sees failures"
+            )
+        fix = "look for what drops connections" if often else "a longer keep-alive timeout at the server"
+        found.append(Finding("keep-alive-races", "warning" if often else "info", message, fix=fix))
     return found
+
+
+def connection_limit(view: View) -> list[Finding]:
+    """Say when new connections fail while those that were once answered go on working."""
+    stats = view.result.generator
+    failed = view.result.failed - view.result.errors.get(ErrorKind.NO_CONNECTION, 0)
+    if failed < OUTAGE_LEAST or stats.unused_failures < NEW_SHARE * failed or outage(view):
+        return []
+    if not 0 < stats.connections_used < stats.connections_peak:
+        return []
+    number = stats.connections_used
+    message = f"requests fail on new connections, and never more than {number} worked at a time: a limit of {number}?"
+    return [Finding("connection-limit", "warning", message, fix="raise the server's limit, or use fewer --connections")]
 
 
 def one_request(view: View) -> list[Finding]:
@@ -349,23 +570,29 @@ def one_request(view: View) -> list[Finding]:
     if len(names) < 2:
         return []
     response = [end - due for due, end in zip(view.intended, view.done, strict=True)]
-    limit = sorted(response)[int(0.99 * len(response))]
+    limit = sorted(response)[min(int(0.99 * len(response)), len(response) - SLOWEST_LEAST)]
     slow = Counter(index for index, took in zip(view.request, response, strict=True) if took >= limit)
     index, count = slow.most_common(1)[0]
     share, usual = count / slow.total(), Counter(view.request)[index] / len(view.request)
-    if slow.total() < 10 or share < 0.8 or usual > 0.6:
+    if share < 0.8 or usual > 0.6:
         return []
-    message = f"{share:.0%} of the slowest 1 % are '{names[index]}', which is {usual:.0%} of the requests"
+    what = "the slowest 1 %" if slow.total() < 0.015 * len(response) else f"the {slow.total()} slowest"
+    message = f"{share:.0%} of {what} are '{names[index]}', which is {usual:.0%} of the requests"
     return [Finding("slow-request", "info", message, where=names[index])]
 
 
 RULES: tuple[Callable[[View], list[Finding]], ...] = (
+    outage,
     stalls,
     failures_by_load,
+    connection_limit,
+    redirects,
     pool,
-    leak,
+    trend,
     queueing,
     one_request,
+    two_kinds,
     cold_start,
     connections,
 )
+DISTURBED_RULES = (outage, stalls, failures_by_load, redirects, connections)

@@ -33,11 +33,12 @@ GROWTH_SHARE = 0.02
 """A backlog that grows by more than 2 % of the rate is not sustained."""
 GROWTH_REQUESTS = 4.0
 """And by at least this many requests within the probe: fewer can be chance."""
-MUCH_GROWTH = 0.1
-"""With stalls, a backlog growing by more than this share of the rate says that the work is too much in any case."""
 KNEE_FACTOR = 2.0
 """The knee is the highest sustained rate at which p90 is at most twice what it is at the lowest rate."""
-LEAK_FACTOR = 1.5
+LEAK_GROWTH = 0.25
+LEAK_LEAST_MS = 1.0
+LEAK_LOOKS = 2
+"""A server leaks when its p50 at the lowest rate is 25 % and 1 ms higher at the end than at first, twice in a row."""
 CLOSE = 0.9
 """A rate of which at least this share was answered has failed narrowly: perhaps by chance."""
 GENERATOR_TRIES = 4
@@ -47,6 +48,8 @@ CONFIRM_FACTOR = 2.0
 """The answer is confirmed by a probe of twice the length; where that fails, a slightly lower rate is."""
 OVERLOAD_S = 3.0
 """A probe is cut short when this many seconds' worth of requests are due and unanswered."""
+STALL_FACTOR = 4.0
+"""A probe with one or two pauses is repeated with this many times its length."""
 SETTLE_S = 10.0
 GREATEST_PROBE_S = 60.0
 
@@ -267,11 +270,13 @@ def _conclude(points: list[Point], best: Point | None, failed: Point | None) -> 
 def with_leak_check(result: FindMaxResult, probe: Callable[[float, float], Point]) -> FindMaxResult:
     """Repeat the lowest sustained rate; a server that is slower now than at first leaks, and that was the limit."""
     first = next(point for point in result.points if point.sustained)
-    last = probe(first.rate, 1.0)
-    slower = (last.p50_ms or 0.0) > LEAK_FACTOR * (first.p50_ms or 0.0) and (last.p50_ms or 0) - (first.p50_ms or 0) > 1
-    points = (*result.points, last)
-    if not slower:
-        return dataclasses.replace(result, points=points)
+    points = result.points
+    for _ in range(LEAK_LOOKS):
+        last = probe(first.rate, 1.0)
+        points = (*points, last)
+        risen = (last.p50_ms or 0.0) - (first.p50_ms or 0.0)
+        if risen <= max(LEAK_GROWTH * (first.p50_ms or 0.0), LEAK_LEAST_MS):
+            return dataclasses.replace(result, points=points)
     reason = (
         f"the server became slower during the search: at {first.rate:.0f}/s p50 was {first.p50_ms:.1f} ms at first and "
         f"{last.p50_ms:.1f} ms at the end; what broke then was {result.cause} ({result.reason})"
@@ -300,12 +305,14 @@ class Prober:
         self.address = address
         self.number = 0
         self.base_ms: float | None = None
+        self.least_s = 0.0
+        """How long a probe must be to hold several of the server's pauses, once those are known."""
 
     def seconds(self, rate: float) -> float:
         """Return how long a probe has to be for the percentiles of the objectives."""
         shares = [objective.share for objective in self.objectives if objective.share]
         samples = max((needed(share) for share in shares), default=50)
-        return min(GREATEST_PROBE_S, max(self.options.probe_s, 1.1 * samples / rate))
+        return min(GREATEST_PROBE_S, max(self.options.probe_s, self.least_s, 1.1 * samples / rate))
 
     def probe(self, rate: float, factor: float = 1.0) -> Point:
         """Carry out one probe."""
@@ -328,6 +335,15 @@ class Prober:
 
         result = engine.run(plan, self.workload, watch, address=self.address)
         summary = statistics.summarize(result)
+        stops = len(findings.stalls_of(result, summary))
+        if 0 < stops < statistics.STANDSTILLS_ENOUGH and result.stopped is None and seconds < GREATEST_PROBE_S:
+            # One or two pauses do not tell whether the server makes up for them: a longer probe holds more of them.
+            seconds = min(GREATEST_PROBE_S, STALL_FACTOR * seconds)
+            plan = dataclasses.replace(plan, stages=(Stage(seconds, rate, rate),))
+            result = engine.run(plan, self.workload, watch, address=self.address)
+            summary = statistics.summarize(result)
+            if len(findings.stalls_of(result, summary)) >= statistics.STANDSTILLS_ENOUGH:
+                self.least_s = seconds
         point = judge(result, summary, self.objectives, rate)
         if self.base_ms is None:
             self.base_ms = point.p50_ms
@@ -408,9 +424,8 @@ def _cause(
     if "concurrency-limit" in said:
         return "concurrency-limit", said["concurrency-limit"]
     stalled = next((said[code] for code in ("periodic-stall", "stalls", "stall") if code in said), None)
-    if growing and (cut or growth > MUCH_GROWTH * rate or not stalled):
-        message = f"{statistics.steady_rate(result):.0f} of {rate:.0f} requests/s were answered; the backlog grew"
-        return "throughput", said.get("pool", message) + (f"; {stalled}" if stalled else "")
+    if growing:
+        return _overload(result, summary, said.get("pool"), stalled)
     if stalled:
         return "stall", stalled
     if "leak" in said:
@@ -419,3 +434,14 @@ def _cause(
     if failing or any(item.objective.metric == "errors" for item in broken):
         return "errors", wrong or f"{summary.failed:,} of {summary.planned:,} requests failed"
     return "latency", wrong
+
+
+def _overload(
+    result: RunResult, summary: Summary, pool: str | None, stalled: str | None
+) -> tuple[Literal["stall", "throughput"], str]:
+    """Return why the backlog grew: the time lost in stalls, if that is as much as was missing, else the work itself."""
+    rate, steady = max(summary.asked_rate, 1e-9), statistics.steady_rate(result)
+    if stalled and 1 - steady / rate <= findings.stalled_share(result, summary):
+        return "stall", f"what falls due during the stalls is not made up for between them: {stalled}"
+    message = pool or f"{steady:.0f} of {rate:.0f} requests/s were answered; the backlog grew"
+    return "throughput", message + (f"; {stalled}" if stalled else "")

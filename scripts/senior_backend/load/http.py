@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,14 @@ TRAILER_LIMIT = 64 * 1024
 """Longest chunk-size line and longest trailer section that is read, in bytes."""
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [^\r\n]*)?\Z")
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_LINE_END = re.compile(rb"\r?\n")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _FORBIDDEN_IN_TARGET = re.compile(r"[^\x21-\x7e]")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\Z")
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r\n")
+_IMF_DATE = re.compile(rb"[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT\Z")
+_MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 _BODYLESS = frozenset({204, 304})
 
 
@@ -36,7 +42,7 @@ class Head:
     """What the head of a response says about its framing.
 
     `length` is the number of body bytes, or -1 where the body is chunked or ends with the connection. `close` is set
-    when the connection cannot be used again. `retry_after_s` is Retry-After in seconds, if given as a number.
+    when the connection cannot be used again. `retry_after_s` is Retry-After in seconds, if given.
     """
 
     status: int
@@ -51,9 +57,25 @@ class Head:
         return self.status < 200 and self.status != 101
 
 
+def head_lines(head: bytes) -> list[bytes]:
+    """Return the status line and the fields of a head, each in one line.
+
+    As clients in general, it reads lines that end in LF alone (RFC 9112 section 2.2) and values that go on in the next
+    line (section 5.2).
+    """
+    lines = _LINE_END.split(head)
+    joined = lines[:2]
+    for line in lines[2:]:
+        if line[:1] in (b" ", b"\t"):
+            joined[-1] += b" " + line.strip(b" \t")
+        else:
+            joined.append(line)
+    return joined
+
+
 def parse_head(head: bytes, *, to_head_request: bool = False) -> Head:
     """Return the framing that a head (without its empty line) announces; raise ProtocolError (RFC 9112 section 6.3)."""
-    lines = head.split(b"\r\n")
+    lines = head_lines(head)
     match = _STATUS_LINE.match(lines[0])
     if match is None:
         raise ProtocolError(f"not an HTTP/1.1 status line: {_shown(lines[0])}")
@@ -92,8 +114,24 @@ def _body_framing(fields: dict[bytes, list[bytes]], status: int) -> tuple[int, b
 
 
 def _retry_after(fields: dict[bytes, list[bytes]]) -> float | None:
+    """Return the seconds to wait (RFC 9110 section 10.2.3); a date counts from the server's own date."""
     value = fields.get(b"retry-after", [b""])[0]
-    return float(value) if value.isdigit() and len(value) < 10 else None
+    if value.isdigit():
+        return float(value) if len(value) < 10 else None
+    until, now = _date(value), _date(fields.get(b"date", [b""])[0])
+    return None if until is None or now is None else max(0.0, until - now)
+
+
+def _date(value: bytes) -> float | None:
+    """Return an HTTP date in the form that senders must use (RFC 9110 section 5.6.7) as Unix time."""
+    match = _IMF_DATE.match(value)
+    if match is None or match[2] not in _MONTHS:
+        return None
+    day, year, hour, minute, second = (int(match[group]) for group in (1, 3, 4, 5, 6))
+    try:
+        return datetime(year, _MONTHS.index(match[2]) + 1, day, hour, minute, second, tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
 
 
 def _shown(data: bytes) -> str:
@@ -195,17 +233,18 @@ class ResponseParser:
         return False
 
     def _take_head(self, searched: int) -> bool:
-        end = self._buffer.find(HEAD_END, searched)
-        if end < 0:
+        found = _HEAD_END.search(self._buffer, searched)
+        if found is None:
             if len(self._buffer) > self._max_head:
                 raise ProtocolError(f"the head of a response exceeds {self._max_head} bytes")
             if len(self._buffer) >= 7 and not self._buffer.startswith(b"HTTP/1."):
                 raise ProtocolError(f"not an HTTP/1.1 response: {_shown(bytes(self._buffer))}")
             return False
+        end = found.start()
         if end > self._max_head:
             raise ProtocolError(f"the head of a response exceeds {self._max_head} bytes")
         self.head_bytes = bytes(self._buffer[:end])
-        del self._buffer[: end + 4]
+        del self._buffer[: found.end()]
         head = parse_head(self.head_bytes, to_head_request=self._to_head_request)
         if head.interim:
             return True
@@ -230,7 +269,23 @@ class ResponseParser:
             return True
         return False
 
+    def _take_whole_chunks(self) -> None:
+        """Take the chunks that are in the buffer from end to end, but for the last: a body may have thousands."""
+        buffer, at, taken = self._buffer, 0, 0
+        kept = []
+        while match := _CHUNK_LINE.match(buffer, at):
+            size, start = int(match[1], 16), match.end()
+            if not size or not buffer.startswith(b"\r\n", start + size):
+                break
+            if self._keep:
+                kept.append(buffer[start : start + size])
+            taken += size
+            at = start + size + 2
+        del buffer[:at]
+        self._take_body(b"".join(kept), taken)
+
     def _take_chunk_size(self) -> bool:
+        self._take_whole_chunks()
         end = self._buffer.find(b"\r\n")
         if end < 0:
             if len(self._buffer) > CHUNK_LINE_LIMIT:
@@ -275,8 +330,9 @@ class ResponseParser:
         self._state = _State.DONE
         return True
 
-    def _take_body(self, part: memoryview | bytes | bytearray) -> None:
-        self.body_bytes += len(part)
+    def _take_body(self, part: memoryview | bytes | bytearray, size: int | None = None) -> None:
+        """Count a part of the body, of `size` bytes where it is not at hand, and keep what is to be kept."""
+        self.body_bytes += len(part) if size is None else size
         if self.body_bytes > self._max_body:
             raise ProtocolError(f"the body exceeds {self._max_body} bytes")
         room = self._keep - len(self.kept)

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from senior_backend.load.http import head_lines
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -163,7 +165,7 @@ class Response:
     def header(self, name: str) -> str | None:
         """Return the first field of that name, case-insensitively, or None."""
         wanted = name.lower().encode("ascii")
-        for line in self.head.split(b"\r\n")[1:]:
+        for line in head_lines(self.head)[1:]:
             key, _, value = line.partition(b":")
             if key.strip().lower() == wanted:
                 return value.strip().decode("latin-1")
@@ -282,6 +284,10 @@ class GeneratorStats:
     """Connections that the server closed after a response or while idle."""
     preopen_s: float
     """How long opening the first connections took."""
+    unused_failures: int = 0
+    """Requests that failed on a connection which had not carried an answer before, warm-up included."""
+    connections_used: int = 0
+    """Peak of open connections that had carried an answer."""
 
 
 @dataclass(frozen=True, slots=True)

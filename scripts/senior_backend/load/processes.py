@@ -212,6 +212,8 @@ def merge(results: Sequence[RunResult]) -> RunResult:
                 "connections_opened",
                 "keep_alive_races",
                 "server_closes",
+                "unused_failures",
+                "connections_used",
             )
         },
         preopen_s=most("preopen_s"),

@@ -11,6 +11,7 @@ from senior_backend import __version__
 from senior_backend.console.exit_codes import ExitCode
 from senior_backend.load import charts, rendering
 from senior_backend.load.report_text import SHARES, example_text, ms, stages_sentence
+from senior_backend.load.samples import needed
 
 if TYPE_CHECKING:
     from senior_backend.console.report import Finding
@@ -101,9 +102,10 @@ def charts_curve(result: RunResult) -> tuple[tuple[float, float], ...]:
 
 
 def _tiles(summary: Summary) -> list[tuple[str, str]]:
-    tiles = [
-        (ms(summary.response.at.get(share)), name) for share, name in ((0.5, "p50"), (0.99, "p99"), (0.999, "p99.9"))
-    ]
+    tiles = []
+    for share, name in ((0.5, "p50"), (0.99, "p99"), (0.999, "p99.9")):
+        value = summary.response.at.get(share)
+        tiles.append((ms(value), name if value is not None else f"{name} needs {needed(share):,} requests"))
     tiles.append((ms(summary.response.greatest_ms), "slowest"))
     tiles.append((f"{summary.achieved_rate:,.0f}/s", f"answered of {summary.asked_rate:,.0f}/s"))
     tiles.append((f"{summary.error_share:.2%}", f"failed of {summary.planned:,}"))

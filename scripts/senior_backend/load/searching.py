@@ -10,10 +10,8 @@ from senior_backend.console.files import write_atomically
 from senior_backend.console.output import table
 from senior_backend.console.progress import Progress as Bar
 from senior_backend.console.report import Finding, NextCommand, Report
-from senior_backend.load import advice, charts, findmax, rails, server_metrics, server_view
+from senior_backend.load import advice, charts, findmax, rails, server_metrics, server_view, trial
 from senior_backend.load.report_text import ms
-from senior_backend.load.steps import run_steps
-from senior_backend.load.workload import build
 
 if TYPE_CHECKING:
     from senior_backend.load.application import Prepared
@@ -33,13 +31,12 @@ def report(call: Prepared) -> tuple[Report, str]:
         UnavailableError: login or setup fails.
     """
     options, plan = call.options, call.settings.plan
-    values = run_steps(call.source.scenario, call.to, plan.seed, plan.timeout_s)
-    workload = build(call.source.scenario, call.to.authority, call.to.base_path, plan.seed, values)
     start = options.rps or min(max(stage.start_rate for stage in plan.stages), DEFAULT_START)
     greatest = options.max_rate or (rails.PRIVATE_CAPS if call.to.private else rails.PUBLIC_CAPS).rate
     search = findmax.Options(start_rate=min(start, greatest), greatest_rate=greatest)
     watcher = server_view.watcher(options, call.tls, 0.0)
     with watcher, Bar("find-max") as bar:
+        call, workload = trial.opened(call)
         number, asked_to_wait = 0, 0.0
 
         def progress(now: Progress) -> None:
@@ -101,11 +98,18 @@ def text(result: FindMaxResult) -> str:
             ms(point.p50_ms),
             ms(point.p99_ms),
             f"{point.error_share:.2%}",
-            "held" if point.sustained else f"{point.cause}: {point.reason[:90]}",
+            outcome(point)[:110],
         ]
         for point in result.points
     ]
     return table(rows, ["asked/s", "answered/s", "p50", "p99", "failed", ""])
+
+
+def outcome(point: Point) -> str:
+    """Return whether a rate held, and why not."""
+    if point.sustained:
+        return "held"
+    return point.reason if point.reason.startswith(point.cause) else f"{point.cause}: {point.reason}"
 
 
 def chart(result: FindMaxResult) -> Chart | None:
@@ -168,7 +172,7 @@ def _write_page(
             ms(point.p50_ms),
             ms(point.p99_ms),
             f"{point.error_share:.2%}",
-            "held" if point.sustained else f"{point.cause}: {point.reason}",
+            outcome(point),
         ]
         for point in result.points
     ]

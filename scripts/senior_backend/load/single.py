@@ -58,6 +58,11 @@ def exchange(target: Target, payload: bytes, timeout_s: float, method: str = "GE
         raise ExchangeError(describe(error)) from error
 
 
+def closing(payload: bytes) -> bytes:
+    """Return a message that asks the server to close the connection after its answer."""
+    return payload.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+
+
 def _hang_up(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)

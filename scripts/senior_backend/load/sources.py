@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from senior_backend.console import environment
 from senior_backend.console.errors import InputError, UnavailableError, did_you_mean
+from senior_backend.load import flow
 from senior_backend.load.scenario import (
     DEFAULT_BASE_URL,
     Body,
@@ -23,6 +24,7 @@ from senior_backend.load.templates import TemplateError, literal, parse
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
 
     from senior_backend.load.model import TLSOptions
     from senior_backend.load.templates import Template
@@ -83,22 +85,70 @@ def _without_headers(request: Request, names: set[str]) -> Request:
 
 
 def _from_file(options: argparse.Namespace, variables: Mapping[str, str]) -> Source:
-    from senior_backend.load import scenario_file
-
-    for flag in ("endpoint", "method", "body"):
+    scenario = load_file(options.scenario, variables)
+    if options.endpoint:
+        return _from_flags(options, variables, scenario)
+    for flag in ("method", "body"):
         if getattr(options, flag):
             raise InputError(
-                f"--{flag} stands beside --scenario", code="two-sources", hint="The scenario file has the requests."
+                f"--{flag} stands beside --scenario",
+                code="two-sources",
+                hint="The scenario file has the requests; with --endpoint only its login, variables and headers count.",
             )
-    if scenario_file.is_yaml(options.scenario):
-        environment.ensure("load", ["yaml"])
-    scenario = scenario_file.load(options.scenario, variables)
     own = scenario.base_url.static() if scenario.base_url else None
     base_url = options.base_url or own or variables.get("BASE_URL") or DEFAULT_BASE_URL
     return Source(scenario, base_url, str(options.scenario))
 
 
-def _from_flags(options: argparse.Namespace, variables: Mapping[str, str]) -> Source:
+def load_file(path: Path, variables: Mapping[str, str]) -> Scenario:
+    """Return the scenario of a file.
+
+    Raises:
+        InputError: with every problem of the file.
+        UnavailableError: it may not be read.
+    """
+    from senior_backend.load import scenario_file
+
+    if scenario_file.is_yaml(path):
+        environment.ensure("load", ["yaml"])
+    return scenario_file.load(path, variables)
+
+
+def with_setting(scenario: Scenario, lent: Scenario) -> Scenario:
+    """Return the requests of one scenario with login, setup, variables, feeds and headers of another.
+
+    Raises:
+        InputError: a header of the other needs a variable that only its own requests supply.
+    """
+    own = {name.lower() for name, _ in scenario.headers}
+    made = replace(
+        scenario,
+        headers=tuple(pair for pair in lent.headers if pair[0].lower() not in own) + scenario.headers,
+        variables=lent.variables,
+        feeds=lent.feeds,
+        steps=lent.steps,
+    )
+    supplied = _supplied(made)
+    for request in made.requests:
+        for expression in flow.of_request(made, request, flow.common_headers(made, request)):
+            if expression.variable is not None and expression.variable not in supplied:
+                raise InputError(
+                    f"{request.name} needs '{expression.variable}', which no login or setup step supplies",
+                    code="no-supplier",
+                    where=request.name,
+                    hint="Extract it in a setup step, or run the scenario without --endpoint.",
+                )
+    return made
+
+
+def _supplied(scenario: Scenario) -> set[str]:
+    """Return the variables that a request may use before any request was answered."""
+    extracted = {extract.name for step in scenario.steps for extract in step.request.extract}
+    columns = {f"{feed.name}.{column}" for feed in scenario.feeds for column in (feed.rows or ({},))[0]}
+    return extracted | columns | {name for name, _ in scenario.variables}
+
+
+def _from_flags(options: argparse.Namespace, variables: Mapping[str, str], lent: Scenario | None = None) -> Source:
     if options.allow_writes:
         raise InputError("--allow-writes belongs to --openapi", code="usage", hint="Use --method for --endpoint.")
     if not options.endpoint:
@@ -107,11 +157,12 @@ def _from_flags(options: argparse.Namespace, variables: Mapping[str, str]) -> So
             f"Here is one: --scenario {DEFAULT_SCENARIO}." if here else "For example --endpoint /api/users --rps 100."
         )
         raise InputError("nothing to request: give --endpoint, --scenario or --openapi", code="no-request", hint=hint)
-    body = _body(options.body)
+    known = _supplied(lent) if lent else set()
+    body = _body(options.body, known)
     base_url = options.base_url
     requests = []
     for text in options.endpoint:
-        request, origin = _endpoint(text, options.method, body)
+        request, origin = _endpoint(text, options.method, body, known)
         if origin and base_url and origin != base_url:
             raise InputError(
                 f"'{text}' names another server than {base_url}",
@@ -124,11 +175,13 @@ def _from_flags(options: argparse.Namespace, variables: Mapping[str, str]) -> So
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"the endpoint {name} is given twice", code="duplicate-name", hint="Give it a weight.")
-    base_url = base_url or variables.get("BASE_URL") or DEFAULT_BASE_URL
-    return Source(Scenario(tuple(requests)), base_url, ", ".join(names))
+    own = lent.base_url.static() if lent and lent.base_url else None
+    base_url = base_url or own or variables.get("BASE_URL") or DEFAULT_BASE_URL
+    scenario = Scenario(tuple(requests))
+    return Source(with_setting(scenario, lent) if lent else scenario, base_url, ", ".join(names))
 
 
-def _endpoint(text: str, method: str | None, body: Body | None) -> tuple[Request, str | None]:
+def _endpoint(text: str, method: str | None, body: Body | None, known: AbstractSet[str]) -> tuple[Request, str | None]:
     match = re.fullmatch(r"(?:(?P<weight>\d+(?:\.\d+)?)\*)?(?:(?P<method>[A-Za-z]+)\s+)?(?P<path>\S.*)", text.strip())
     if not match:
         raise InputError(
@@ -156,17 +209,17 @@ def _endpoint(text: str, method: str | None, body: Body | None) -> tuple[Request
     )
     headers = (("Content-Type", literal("application/json")),) if carried and _is_json(carried) else ()
     name = f"{wanted} {path.partition('?')[0]}"
-    return Request(name, wanted, _template(path, "--endpoint"), weight, headers=headers, body=carried), origin
+    return Request(name, wanted, _template(path, "--endpoint", known), weight, headers=headers, body=carried), origin
 
 
-def _body(text: str | None) -> Body | None:
+def _body(text: str | None, known: AbstractSet[str]) -> Body | None:
     if text is None:
         return None
     if text.startswith("@"):
         from senior_backend.load.document import read_text
 
         text = read_text(Path(text[1:]), "body", MAX_BODY_FILE)
-    return Body("text", _template(text, "--body"))
+    return Body("text", _template(text, "--body", known))
 
 
 def _is_json(body: Body) -> bool:
@@ -178,14 +231,14 @@ def _is_json(body: Body) -> bool:
     return True
 
 
-def _template(text: str, where: str) -> Template:
+def _template(text: str, where: str, known: AbstractSet[str] = frozenset()) -> Template:
     """Return a text of the command line; the shell has filled in the environment, so only {{ }} is a placeholder."""
     try:
         made = parse(text, None)
     except TemplateError as error:
         raise InputError(f"{where}: {error}", code="placeholder", where=where) from error
     for expression in made.expressions:
-        if not expression.is_call or expression.name == "take":
+        if expression.variable is not None and expression.variable not in known:
             raise InputError(
                 f"{where}: nothing defines '{expression}'",
                 code="unknown-variable",

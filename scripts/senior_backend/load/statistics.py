@@ -272,8 +272,38 @@ def curve(distribution: Distribution) -> tuple[tuple[float, float], ...]:
     return tuple((share, (distribution.at(share) or 0.0) / MS) for share in shares)
 
 
+STANDSTILL_SAMPLES = 3
+STANDSTILL_REQUESTS = 3
+"""A standstill: nothing is answered for three samples of the gauges (150 ms), and three more requests fall due."""
+STANDSTILLS_ENOUGH = 3
+"""From so many on, the backlog before each says whether the server catches up between them."""
+
+
+def standstills(result: RunResult, end_s: float) -> list[tuple[float, float]]:
+    """Return the second at which each standstill after the warm-up began, and the backlog at that time."""
+    gauges, backlog = result.gauges, result.gauges.backlog
+    found = []
+    start = 0
+    for place in range(1, len(backlog) + 1):
+        if place < len(backlog) and gauges.completed[place] == gauges.completed[start]:
+            continue
+        long = place - start > STANDSTILL_SAMPLES and backlog[place - 1] - backlog[start] >= STANDSTILL_REQUESTS
+        at = gauges.at_ns[start] / NANOSECONDS
+        if long and result.plan.warmup_s <= at <= end_s:
+            found.append((at, float(backlog[start])))
+        start = place
+    return found
+
+
 def backlog_growth(result: RunResult, start_s: float, end_s: float) -> float:
-    """Return by how many requests per second the backlog (due and unanswered) grew, by least squares."""
+    """Return by how many requests per second the backlog (due and unanswered) grew, by least squares.
+
+    Where the server stands still again and again the backlog is a sawtooth: only its height before each stop is looked
+    at, else the answer depends on where in a tooth the time ends.
+    """
+    stops = standstills(result, end_s)
+    if len(stops) >= STANDSTILLS_ENOUGH:
+        return slope(stops)
     points = [
         (at / NANOSECONDS, backlog)
         for at, backlog in zip(result.gauges.at_ns, result.gauges.backlog, strict=True)

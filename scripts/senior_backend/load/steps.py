@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from senior_backend.console.errors import UnavailableError
 from senior_backend.load import checks, flow
 from senior_backend.load.render import Compiler, Draw, Values
-from senior_backend.load.single import ExchangeError, exchange
+from senior_backend.load.single import ExchangeError, closing, exchange
 
 if TYPE_CHECKING:
     from senior_backend.load.model import Response
@@ -45,9 +45,7 @@ def _run(scenario: Scenario, step: Step, to: Destination, draw: Draw, timeout_s:
     payload = piece if isinstance(piece, bytes) else piece(draw)
     what = "login" if step.is_login else f"setup step '{request.name}'"
     try:
-        response = exchange(
-            to.target, payload.replace(b"\r\n", b"\r\nConnection: close\r\n", 1), timeout_s, request.method
-        )
+        response = exchange(to.target, closing(payload), timeout_s, request.method)
     except ExchangeError as error:
         raise _failed(
             what, f"got no answer: {error}", request.name, "Check that the service is up and healthy."

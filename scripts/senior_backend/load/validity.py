@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from senior_backend.console.report import Finding
-from senior_backend.load.model import ErrorKind
+from senior_backend.load.model import NANOSECONDS, ErrorKind
 from senior_backend.load.samples import Distribution
 from senior_backend.load.statistics import MS, falls_behind, show_ms
 
@@ -29,6 +29,8 @@ the report warns, and above 5 ms (or the tenth) the run is not valid."""
 CPU_SHARE = 0.95
 BUSY_SHARE = 0.5
 """A late generator that used less than this of a core was kept from running."""
+OWN_SHARE = 0.5
+"""A lag of which at least half is what one request costs the generator is its own."""
 CAPPED_SHARE = 0.02
 WAIT_SHARE = 0.1
 """The cap mattered when requests waited for it in more than 2 % of the time and waiting is 10 % of response time."""
@@ -73,7 +75,9 @@ def _generator(result: RunResult) -> list[Finding]:
     response = result.samples.distribution("response").at(0.99) or 0.0
     allowed = max(LAG_MS * MS, LAG_SHARE * response)
     if lag > allowed:
-        busy = stats.cpu_share > BUSY_SHARE
+        # One response that takes that long to read makes the next request late, however idle the rest of the time is.
+        each = stats.cpu_s * NANOSECONDS / max(len(result.samples), 1)
+        busy = stats.cpu_share > BUSY_SHARE or each > OWN_SHARE * lag
         why = "it needs more CPU" if busy else "something else on this machine took the CPU"
         found.append(
             Finding(
@@ -143,11 +147,13 @@ def _capped(result: RunResult) -> Finding | None:
             f"{stats.connections_cap} connections because the server held them: service time rose from "
             f"{show_ms(quick)} to {show_ms(longest if stalled else slow)}",
         )
+    cap = stats.connections_cap
+    busy = "the only connection was" if cap == 1 else f"all {cap} connections were"
     return Finding(
         "connection-cap",
         "error",
-        f"all {stats.connections_cap} connections were busy for {stats.capped_s:.1f} s while the server answered as "
-        f"fast as ever ({show_ms(slow)}): the cap was the limit",
+        f"{busy} busy for {stats.capped_s:.1f} s while the server answered as fast as ever ({show_ms(slow)}): "
+        "the cap was the limit",
         fix=f"use --connections {_more_connections(result, slow)}",
     )
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate.files import DEFAULT_FOLDER
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
+
+    from senior_backend.migrate.statements import Engine
 
 FROM_ENVIRONMENT = '"$DATABASE_URL"'
 
@@ -21,7 +25,7 @@ def command(*words: str, like: argparse.Namespace | None = None) -> str:
     if like is None:
         return call
     folder = getattr(like, "migrations_dir", DEFAULT_FOLDER)
-    if folder != DEFAULT_FOLDER:
+    if Path(folder) != DEFAULT_FOLDER:
         call += " " + shlex.join(["--migrations-dir", str(folder)])
     url = getattr(like, "database_url", None)
     if url:
@@ -31,3 +35,11 @@ def command(*words: str, like: argparse.Namespace | None = None) -> str:
         secret = parse_url(url).password or "password=" in url
         call += f" --database-url {FROM_ENVIRONMENT if secret else shlex.quote(url)}"
     return call
+
+
+def rehearsal(paths: Sequence[str | Path], like: argparse.Namespace, engine: Engine) -> str:
+    """Return the call that rehearses the files of a call, or the newest migration of its folder."""
+    files = [str(path) for path in paths if Path(path).is_file()]
+    folder = [] if files or not paths or str(paths[0]) == "." else ["--migrations-dir", str(paths[0])]
+    given = None if files or folder else like
+    return f"{command('rehearse', *files, *folder, like=given)} --engine {engine}"

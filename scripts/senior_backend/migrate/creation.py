@@ -280,5 +280,8 @@ def _report(
     if adapter is None:
         following = (NextCommand(calls.command("plan", like=options), "read what would run"),)
     else:
-        following = (NextCommand(adapter.module.APPLY, f"{adapter.name} applies its own files"),)
+        following = (
+            NextCommand(calls.command("lint"), "checks it behind the migrations before it"),
+            NextCommand(adapter.module.APPLY, f"{adapter.name} applies its own files"),
+        )
     return Report("db_migrate", ExitCode.OK, summary, tuple(findings), data, following), body

@@ -13,7 +13,7 @@ from senior_backend.console import environment
 from senior_backend.console.errors import InputError, UndecidedError
 from senior_backend.console.exit_codes import ExitCode
 from senior_backend.console.report import Finding, NextCommand, Report
-from senior_backend.migrate import lint_formats, lint_sources
+from senior_backend.migrate import calls, lint_formats, lint_projects, lint_sources
 
 if TYPE_CHECKING:
     import argparse
@@ -57,7 +57,7 @@ def _run(options: argparse.Namespace) -> tuple[Report, str]:
         return _list(engine or "postgresql", options)
     if engine == "postgresql" or (engine is None and _read_once(options.paths)):
         environment.ensure("migrate", ["postgast"])  # before a pipe is read: the program may start again
-    units, project_engine = lint_sources.units_of(_paths(options))
+    units, project_engine = lint_sources.units_of(lint_projects.paths_named(options.paths, options.migrations_dir))
     engine = engine or project_engine
     if options.in_transaction is not None:
         units = [
@@ -77,19 +77,6 @@ def _run(options: argparse.Namespace) -> tuple[Report, str]:
 def _read_once(paths: Sequence[str]) -> bool:
     """Whether one of the paths is standard input or a pipe."""
     return any(path == "-" or not (Path(path).is_file() or Path(path).is_dir()) for path in paths)
-
-
-def _paths(options: argparse.Namespace) -> list[str]:
-    """Return the paths of the call: without any the folder of migrations, else the project here."""
-    if options.paths:
-        return list(options.paths)
-    if not Path(options.migrations_dir).exists():
-        from senior_backend.migrate import adapters
-
-        found = adapters.find(Path())
-        if found is not None:
-            return [str(found.root)]
-    return [str(options.migrations_dir)]
 
 
 def _engine_named(options: argparse.Namespace) -> Engine | None:
@@ -125,7 +112,7 @@ def _catalog(engine: Engine, options: argparse.Namespace, units: list[Unit]) -> 
         from senior_backend.migrate.catalog_live import read
 
         catalog, applied = read(options.database_url)
-        units, _ = lint_sources.units_of(_paths(options), applied)
+        units, _ = lint_sources.units_of(lint_projects.paths_named(options.paths, options.migrations_dir), applied)
         return catalog, [unit for unit in units if unit.lint], "the live database"
     catalog = Catalog(engine)
     origin = "the migrations themselves"
@@ -268,15 +255,13 @@ def _data(
 
 
 def _next(found: Sequence[Found], engine: Engine, options: argparse.Namespace) -> list[NextCommand]:
-    if not any(one.severity == "error" for one in found) or options.paths == ["-"]:
+    if "-" in options.paths:
         return []
-    path = found[0].path
-    return [
-        NextCommand(
-            f"python scripts/db_migrate.py rewrite {path} --engine {engine}",
-            "writes the safe sequence of migrations for what was found",
-        )
-    ]
+    if not any(one.severity == "error" for one in found):
+        call = calls.rehearsal(options.paths, options, engine)
+        return [NextCommand(call, "measures it on a scratch database, with readers and writers running")]
+    call = calls.command("rewrite", found[0].path, "--engine", engine)
+    return [NextCommand(call, "writes the safe sequence of migrations for what was found")]
 
 
 def _list(engine: Engine, options: argparse.Namespace) -> tuple[Report, str]:

@@ -11,13 +11,26 @@ from senior_backend.migrate.files import read_text
 from senior_backend.migrate.hazards.rule import Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from senior_backend.migrate import adapters
     from senior_backend.migrate.statements import Engine
 
 _LEVELS = 6
 """How far above a path its project is looked for."""
+
+
+def paths_named(paths: Sequence[str | Path], folder: str | Path) -> list[str]:
+    """Return the paths of a call: without any `folder`, else the project in the current folder."""
+    if paths:
+        return [str(path) for path in paths]
+    if not Path(folder).exists():
+        from senior_backend.migrate import adapters
+
+        found = adapters.find(Path())
+        if found is not None:
+            return [str(found.root)]
+    return [str(folder)]
 
 
 def units_at(path: Path) -> tuple[list[Unit], Engine | None] | None:

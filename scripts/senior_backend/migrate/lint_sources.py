@@ -79,7 +79,7 @@ def units_of(paths: Sequence[str], skip: Iterable[str] = ()) -> tuple[list[Unit]
         if found.exists() and not (found.is_file() or found.is_dir()):
             chosen.append(_unit(path, files.read_text(found)))  # a pipe can be read once only
             continue
-        project = None if _native(found) else lint_projects.units_at(found)
+        project = None if native(found) else lint_projects.units_at(found)
         if project is not None:
             chosen.extend(unit for unit in project[0] if not applied or unit.lint)
             engine = engine or project[1]
@@ -97,7 +97,7 @@ def units_of(paths: Sequence[str], skip: Iterable[str] = ()) -> tuple[list[Unit]
     return _each_once(chosen), engine
 
 
-def _native(path: Path) -> bool:
+def native(path: Path) -> bool:
     """Whether a path is, or holds, migrations in the format of this tool."""
     files_there = [path] if path.is_file() else sorted(path.glob("*.sql"))[:20] if path.is_dir() else []
     return not path.exists() or any(b"-- migrate:up" in file.read_bytes()[:65536] for file in files_there)

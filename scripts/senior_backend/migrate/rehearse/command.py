@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from senior_backend.console import environment
@@ -13,7 +14,7 @@ from senior_backend.console.files import write_atomically
 from senior_backend.console.output import table
 from senior_backend.console.progress import Progress
 from senior_backend.console.report import Finding, NextCommand, Report
-from senior_backend.migrate import lint_sources
+from senior_backend.migrate import calls, lint_sources
 from senior_backend.migrate import options as shared
 from senior_backend.migrate.databases.urls import parse_url
 from senior_backend.migrate.rehearse import conduct, judge, scratch, scripts
@@ -70,6 +71,9 @@ def _engine(options: argparse.Namespace) -> Engine:
         units, project = lint_sources.units_of([str(path) for path in options.paths])
         with contextlib.suppress(UndecidedError):
             return project or lint_sources.engine_from_text(units)
+    found = scripts.of_project(options.paths, options.migrations_dir)
+    if found is not None and found[1] is not None:
+        return found[1]
     raise InputError(
         "rehearse needs to know the engine",
         code="engine-unknown",
@@ -133,7 +137,7 @@ def report(result: Rehearsal, options: argparse.Namespace) -> tuple[Report, str]
         f"longest wait {judge.duration(longest)}"
     )
     data = to_json(result, longest)
-    steps: list[NextCommand] = []
+    steps = [_apply(options)] if code is ExitCode.OK else []
     if any(finding.code in ("query-waited", "work-under-lock", "running-version-broken") for finding in findings):
         names = " ".join(result.files)
         steps.append(
@@ -150,6 +154,16 @@ def report(result: Rehearsal, options: argparse.Namespace) -> tuple[Report, str]
         reason = "no picture was drawn: the migration failed before the application ran beside it"
         findings.append(Finding("no-timeline", "info", reason, str(options.timeline)))
     return Report(TOOL, code, summary, tuple(findings), data, tuple(steps)), body(result)
+
+
+def _apply(options: argparse.Namespace) -> NextCommand:
+    """Return what applies a migration that holds: this tool, or that of the project."""
+    from senior_backend.migrate import adapters
+
+    project = None if options.migrations_dir.is_dir() else adapters.detect(Path())
+    if project is not None:
+        return NextCommand(project.module.APPLY, f"{project.name} applies its own files")
+    return NextCommand(calls.command("plan", like=options), "read what would run")
 
 
 def to_json(result: Rehearsal, longest: float) -> dict[str, Any]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from senior_backend.console.errors import InputError
-from senior_backend.migrate import files, statements
+from senior_backend.migrate import files, lint_projects, lint_sources, statements
 from senior_backend.migrate.rehearse.batches import Batches
 from senior_backend.migrate.rehearse.model import Script, Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
+    from senior_backend.migrate.hazards.rule import Unit
     from senior_backend.migrate.statements import Engine
 
 
@@ -32,10 +33,22 @@ class Chosen:
 def choose(paths: Sequence[Path], folder: Path, schema: Path | None, engine: Engine) -> Chosen:
     """Return the scripts for a call: `paths`, or the newest migration of `folder`; before them all older ones.
 
+    In a project of another migration tool its adapter reads them; the way down is that tool's own, and not known here.
+
     Raises:
         InputError: a file is no migration, two versions collide, or there is nothing to rehearse.
-        UnavailableError: a file cannot be read.
+        UnavailableError: a file cannot be read, or the project's tool not be run.
     """
+    project = of_project(paths, folder)
+    if project is not None:
+        units, written_for = project
+        if written_for not in (None, engine) and not {written_for, engine} <= {"mysql", "mariadb"}:
+            raise InputError(
+                f"the project's migrations are for {written_for}, and {engine} was asked for", code="other-engine",
+                where=units[0].path,
+                hint=f"Say --engine {written_for}, or configure the project (DATABASE_URL) for {engine}.",
+            )  # fmt: skip
+        return _chosen_units(units, schema, engine, newest=not paths)
     if not paths:
         whole = files.load_folder(folder).migrations
         targets: list[files.Migration] = [whole[-1]]
@@ -50,6 +63,8 @@ def choose(paths: Sequence[Path], folder: Path, schema: Path | None, engine: Eng
         targets = [load(path) for path in listed]
         siblings = [] if schema else _older(targets)
     earlier = (plain(schema, engine),) if schema else tuple(script(one, engine) for one in siblings)
+    if not schema and not siblings:
+        earlier = tuple(unit_script(unit, engine) for unit in _replaced_in_project(targets))
     rehearsed = tuple((script(one, engine), one.after_deploy) for one in targets)
     if not any(one.up for one, _ in rehearsed):
         raise InputError(
@@ -57,6 +72,45 @@ def choose(paths: Sequence[Path], folder: Path, schema: Path | None, engine: Eng
             hint="Write statements behind `-- migrate:up`.",
         )  # fmt: skip
     return Chosen(earlier, rehearsed)
+
+
+def of_project(paths: Sequence[Path], folder: Path) -> tuple[list[Unit], Engine | None] | None:
+    """Return the migrations of another tool's project that a call names, and its engine; None where it has none.
+
+    Those before the named ones are among them, to be replayed only. Without `paths` the project is that of `folder`,
+    or of the current folder where `folder` does not exist.
+    """
+    units: dict[str, Unit] = {}
+    engine: Engine | None = None
+    for path in paths or [folder if folder.is_dir() else Path()]:
+        found = None if path.exists() and lint_sources.native(path) else lint_projects.units_at(path)
+        if found is None:
+            return None
+        engine = engine or found[1]
+        for unit in found[0]:
+            if unit.path not in units or unit.lint:
+                units[unit.path] = unit
+    return list(units.values()), engine
+
+
+def _chosen_units(units: Sequence[Unit], schema: Path | None, engine: Engine, *, newest: bool) -> Chosen:
+    targets = units[-1:] if newest else [unit for unit in units if unit.lint]
+    first = units.index(targets[0])
+    earlier = (plain(schema, engine),) if schema else tuple(unit_script(unit, engine) for unit in units[:first])
+    rehearsed = tuple((unit_script(unit, engine), False) for unit in targets)
+    if not any(one.up for one, _ in rehearsed):
+        raise InputError(
+            "there is no statement to rehearse", code="nothing-to-rehearse", where=targets[0].path,
+            hint="Name a migration that changes the schema.",
+        )  # fmt: skip
+    return Chosen(earlier, rehearsed)
+
+
+def unit_script(unit: Unit, engine: Engine) -> Script:
+    """Return another tool's migration as a script without a way down."""
+    found = statements.split(unit.text, engine, file=Path(unit.path))
+    steps = tuple(Step(unit.path, one.line, one.column, one.text) for one in found if not one.meta)
+    return Script(unit.path, unit.transaction is not False, steps, False, None)
 
 
 def load(path: Path) -> files.Migration:
@@ -80,11 +134,25 @@ def _older(targets: Sequence[files.Migration]) -> list[files.Migration]:
         # What `rewrite` wrote stands in a folder beside the migration that it replaces.
         replaced = {folder.name.removesuffix(REWRITTEN)}
         folder = folder.parent
+        if not lint_sources.native(folder):
+            return []
     return [
         one
         for one in files.load_folder(folder).migrations
         if one.version < first.version and one.path.resolve() not in rehearsed and one.path.stem not in replaced
     ]
+
+
+def _replaced_in_project(targets: Sequence[files.Migration]) -> list[Unit]:
+    """Return what comes before the migration of another tool that `rewrite` replaced by `targets`."""
+    folder = targets[0].path.resolve().parent
+    if not folder.name.endswith(REWRITTEN):
+        return []
+    for original in sorted(folder.parent.glob(f"{folder.name.removesuffix(REWRITTEN)}.*")):
+        found = lint_projects.units_at(original) if original.is_file() else None
+        if found is not None:
+            return [unit for unit in found[0] if not unit.lint]
+    return []
 
 
 def plain(path: Path, engine: Engine) -> Script:

@@ -10,7 +10,7 @@ from senior_backend.console.errors import InputError
 from senior_backend.console.exit_codes import ExitCode
 from senior_backend.console.files import write_atomically
 from senior_backend.console.report import Finding, NextCommand, Report
-from senior_backend.migrate import files, lint_sources
+from senior_backend.migrate import calls, files, lint_projects, lint_sources
 
 if TYPE_CHECKING:
     import argparse
@@ -33,17 +33,9 @@ def rewrite_command(options: argparse.Namespace) -> tuple[Report, str]:
     Raises:
         ToolError: the call or a file is wrong, or a file exists already.
     """
-    paths = [str(path) for path in options.paths] or [str(options.migrations_dir)]
+    paths = lint_projects.paths_named(options.paths, options.migrations_dir)
     units, project_engine = lint_sources.units_of(paths)
     engine = _engine(options, units, project_engine)
-    for unit in units:
-        if unit.lint and unit.path != "<stdin>" and Path(unit.path).suffix != ".sql":
-            raise InputError(
-                f"{unit.path} is no SQL file, so it cannot be edited by offset",
-                code="not-sql",
-                where=unit.path,
-                hint="Render it to SQL (`alembic upgrade --sql`, `manage.py sqlmigrate`) and rewrite that.",
-            )
     environment.ensure("migrate", ["postgast", "jinja2"] if engine == "postgresql" else ["jinja2"])
     return _rewrite(options, units, engine)
 
@@ -72,7 +64,7 @@ def _rewrite(options: argparse.Namespace, units: Sequence[Unit], engine: Engine)
         from senior_backend.migrate import catalog_live
 
         catalog, applied = catalog_live.read(options.database_url)
-        paths = [str(path) for path in options.paths] or [str(options.migrations_dir)]
+        paths = lint_projects.paths_named(options.paths, options.migrations_dir)
         units, _ = lint_sources.units_of(paths, applied)
     memory = Memory(sqlite=_sqlite(options) if engine == "sqlite" else None)
     before: list[Unit] = []
@@ -147,9 +139,16 @@ def _section(unit: Unit) -> tuple[str, int, int, bool, str | None, str, str]:
         migration = files.parse(path, text)
         section = migration.up_section
         return text, section.start, section.end, section.transaction, migration.down, migration.version, migration.name
+    if _rendered(unit):
+        return unit.text, 0, len(unit.text), unit.transaction is not False, None, "", path.stem
     digits = path.stem[: len(path.stem) - len(path.stem.lstrip("0123456789"))]
     name = path.stem[len(digits) :].strip("_-. ") or "migration"
     return unit.text, 0, len(unit.text), unit.transaction is not False, None, digits, name
+
+
+def _rendered(unit: Unit) -> bool:
+    """Whether the SQL of a migration is what the project's tool makes of a program."""
+    return unit.path != "<stdin>" and Path(unit.path).suffix != ".sql"
 
 
 def _relint(
@@ -190,6 +189,11 @@ def _report(
             Finding(one.code, "error", one.message, f"{unit.path}:{one.line}:{one.column}", one.advice)
             for one in plan.problems
         )
+        if written and _rendered(unit):
+            findings.append(Finding(
+                "rendered", "info", "what the project's tool makes of this migration was rewritten, in SQL", unit.path,
+                "Write one migration of that tool for each file, outside of a transaction where the file says so.",
+            ))  # fmt: skip
         folder = options.out or Path(unit.path if unit.path != "<stdin>" else "migration").with_suffix(".rewritten")
         if written and not options.dry_run:
             _write(folder, written)
@@ -231,6 +235,9 @@ def _report(
         for one in left.not_understood
     )
     total = sum(len(written) for _, _, written in results)
+    if not total and "-" not in map(str, options.paths):
+        call = calls.rehearsal(options.paths, options, engine)
+        steps.append(NextCommand(call, "measures it on a scratch database, with readers and writers running"))
     bad = sum(finding.severity == "error" for finding in findings)
     if bad:
         code, verdict = ExitCode.FAILED, f"; {bad} problems are left to you"
