@@ -277,6 +277,7 @@ def _report(
         "files": [{"path": str(path), "content": text} for path, text in planned],
     }
     body = "\n".join(f"{path}\n{text}" for path, text in planned)
+    following: tuple[NextCommand, ...]
     if adapter is None:
         following = (NextCommand(calls.command("plan", like=options), "read what would run"),)
     else:
