@@ -63,12 +63,22 @@ def postgresql_url(postgresql_server: str) -> Iterator[str]:
 
 @pytest.fixture
 def mariadb_url() -> Iterator[str]:
-    """URL of an empty MariaDB (or MySQL) database that belongs to this test alone."""
+    """URL of an empty MariaDB database that belongs to this test alone."""
+    yield from _own_mysql_database(services.require("mariadb"))
+
+
+@pytest.fixture
+def mysql_url() -> Iterator[str]:
+    """URL of an empty database on the MySQL server of TEST_MYSQL_URL that belongs to this test alone."""
+    yield from _own_mysql_database(services.optional("mysql"))
+
+
+def _own_mysql_database(server: str) -> Iterator[str]:
     from urllib.parse import urlsplit
 
     import pymysql
 
-    parts = urlsplit(services.require("mariadb"))
+    parts = urlsplit(server)
     name = f"test_{secrets.token_hex(6)}"
     host, port = parts.hostname or "127.0.0.1", parts.port or 3306
     user, password = parts.username or "root", parts.password or ""

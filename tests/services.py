@@ -16,7 +16,7 @@ REQUIRE_VARIABLE = "SENIOR_BACKEND_REQUIRE_SERVICES"
 
 @dataclass(frozen=True)
 class Service:
-    """A server that tests may use; `variable` overrides `default_url`."""
+    """A server that tests may use; `variable` overrides `default_url`, which is empty where there is no usual one."""
 
     name: str
     variable: str
@@ -41,6 +41,7 @@ SERVICES = {
     for service in (
         Service("postgresql", "TEST_POSTGRESQL_URL", "postgresql://postgres@127.0.0.1:5432/postgres"),
         Service("mariadb", "TEST_MARIADB_URL", "mysql://root@127.0.0.1:3306/test"),
+        Service("mysql", "TEST_MYSQL_URL", ""),
         Service("redis", "TEST_REDIS_URL", "redis://127.0.0.1:6379/0"),
         Service("rabbitmq", "TEST_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672/"),
         Service("nats", "TEST_NATS_URL", "nats://127.0.0.1:4222"),
@@ -55,6 +56,14 @@ def require(name: str) -> str:
     if not service.answers():
         missing(f"{name} does not answer at {service.url}; set {service.variable} to use another server")
     return service.url
+
+
+def optional(name: str) -> str:
+    """Return the URL of a server that no machine has to run; skip the test where its variable names none."""
+    service = SERVICES[name]
+    if not service.url:
+        pytest.skip(f"set {service.variable} to run this on {name}")
+    return require(name)
 
 
 def program(name: str, why: str, path: str | None = None) -> str:

@@ -237,3 +237,110 @@ def test_a_folder_that_is_named_is_ours_whatever_else_is_there(
     monkeypatch.chdir(tmp_path)
     write_migrations(tmp_path / "own", {"1_a": "CREATE TABLE a (x int)"})
     assert call(capsys, "up", "--migrations-dir", "own").code == 0
+
+
+def test_a_table_that_is_not_in_snake_case_can_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(FIXTURES / "prisma", tmp_path, dirs_exist_ok=True)
+    (folder,) = {path.parents[1] for path in tmp_path.rglob("migration.sql")}
+    (folder / "20990101000000_names").mkdir()
+    (folder / "20990101000000_names/migration.sql").write_text('CREATE TABLE "UserProfile" ("id" INTEGER PRIMARY KEY);')
+    monkeypatch.chdir(tmp_path)
+    result = call(capsys, "new", "add_nickname_to_user_profile", "nickname:string")
+    assert (result.code, result.codes) == (0, [])
+    assert 'ALTER TABLE "UserProfile" ADD COLUMN nickname' in result.data["files"][0]["content"]
+
+
+@pytest.mark.parametrize("tool", [tool for tool in TOOLS if tool != "dbmate"])
+def test_the_tool_of_a_part_of_the_project_is_found_from_above(
+    tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(FIXTURES / tool, tmp_path / "services" / "shop")
+    (tmp_path / "node_modules" / "x" / "prisma").mkdir(parents=True)
+    (tmp_path / "node_modules/x/prisma/schema.prisma").write_text("")
+    monkeypatch.chdir(tmp_path)
+    result = call(capsys, "status")
+    assert (result.code, result.codes) == (5, ["other-tool"])
+    found = adapters.find(Path())
+    assert found is not None
+    assert (found.name, found.root.parts[:2]) == (tool.replace("_", "-"), ("services", "shop"))
+
+
+def test_the_tool_around_a_part_of_a_repository_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(FIXTURES / "alembic", tmp_path / "repository")
+    inner = tmp_path / "repository" / "src" / "shop"
+    inner.mkdir(parents=True)
+    monkeypatch.chdir(inner)
+    assert call(capsys, "status").codes == ["no-migrations"], "nothing says where the repository ends"
+    (tmp_path / "repository" / ".git").mkdir()
+    assert call(capsys, "status").codes == ["other-tool"]
+
+
+def test_between_several_tools_nothing_is_guessed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for engine in ("mysql", "postgres"):
+        (tmp_path / "store" / engine).mkdir(parents=True)
+        (tmp_path / "store" / engine / "1_a.up.sql").write_text("CREATE TABLE a (x int);")
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    for words in (["status"], ["new", "add_b_to_a", "b:string"], ["lint"]):
+        result = call(capsys, *words)
+        assert (result.code, result.codes) == (3, ["several-tools"])
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("folder", "engine"), [("mysql", "mysql"), ("store_sqlite", "sqlite"), ("sql", "postgresql")])
+def test_a_folder_that_is_called_after_an_engine_is_for_that_engine(folder: str, engine: str, tmp_path: Path) -> None:
+    (tmp_path / "go.mod").write_text("require github.com/golang-migrate/postgres v1\nrequire modernc.org/sqlite v1\n")
+    place = tmp_path / folder
+    place.mkdir()
+    (place / "1_a.up.sql").write_text("CREATE TABLE a (x int);")
+    found = adapters.detect(place)
+    assert found is not None
+    assert found.module.engine(found.root) == engine
+
+
+def test_flyway_scripts_may_lie_deeper_and_leave_the_transaction_by_a_comment(tmp_path: Path) -> None:
+    (tmp_path / "1.x").mkdir()
+    (tmp_path / "V2__b.sql").write_text("-- flyway:executeInTransaction=false\nVACUUM;")
+    (tmp_path / "1.x" / "V1__a.sql").write_text("SELECT 1;")
+    found = adapters.detect(tmp_path)
+    assert found is not None
+    assert [(unit.path.name, unit.transaction) for unit in found.module.read(found.root)] == [
+        ("V1__a.sql", True),
+        ("V2__b.sql", False),
+    ]
+
+
+def test_prisma_wraps_a_file_in_a_transaction_on_postgresql_only(tmp_path: Path) -> None:
+    folder = tmp_path / "prisma" / "migrations" / "1_a"
+    folder.mkdir(parents=True)
+    (folder / "migration.sql").write_text("PRAGMA foreign_keys=OFF;")
+    for provider, expected in (("sqlite", False), ("postgresql", True)):
+        (tmp_path / "prisma" / "schema.prisma").write_text(f'datasource db {{ provider = "{provider}" }}')
+        found = adapters.detect(tmp_path)
+        assert found is not None
+        assert [unit.transaction for unit in found.module.read(found.root)] == [expected]
+
+
+def test_liquibase_authors_may_have_blanks(tmp_path: Path) -> None:
+    (tmp_path / "a.sql").write_text(
+        "--liquibase formatted sql\n--changeset Jane Doe:1\nSELECT 1;\n"
+        '--changeset "Jane: Doe":"second one" runInTransaction:false\nSELECT 2;\n'
+    )
+    found = adapters.detect(tmp_path)
+    assert found is not None
+    assert [unit.transaction for unit in found.module.read(found.root)] == [True, False]
+
+
+def test_a_file_of_golang_migrate_with_its_own_transaction_is_wrapped_in_no_other(tmp_path: Path) -> None:
+    (tmp_path / "1_a.up.sql").write_text("CREATE TABLE a (x int);")
+    (tmp_path / "2_b.up.sql").write_text("PRAGMA foreign_keys=OFF;\nBEGIN;\nDROP TABLE a;\nCOMMIT;\n")
+    (tmp_path / "3_c.up.sql").write_text("CREATE TRIGGER c AFTER INSERT ON a\nBEGIN\n  SELECT 1;\nEND;")
+    found = adapters.detect(tmp_path)
+    assert found is not None
+    assert [unit.transaction for unit in found.module.read(found.root)] == [True, False, True]

@@ -38,7 +38,7 @@ def new(options: argparse.Namespace) -> tuple[Report, str]:
     """
     name = naming.snake(options.name)
     fields = parse_fields(options.fields)
-    adapter = adapters.detect(Path()) if options.migrations_dir == DEFAULT_FOLDER else None
+    adapter = _adapter() if options.migrations_dir == DEFAULT_FOLDER else None
     if adapter and adapter.name == "dbmate":
         # Its format is this tool's own.
         named = options.engine or options.database_url or os.environ.get(URL_VARIABLE)
@@ -49,12 +49,13 @@ def new(options: argparse.Namespace) -> tuple[Report, str]:
     tables = _catalogue(options, adapter, engine, live)
     candidates = naming.read_name(name, fields, tables)
     chosen = _choose(candidates, name, options.choose)
-    naming.check(chosen.intent, tables)
+    intent = naming.spelled(chosen.intent, tables)
+    naming.check(intent, tables)
     # Alembic's revisions are Python that runs on SQLite as well as on PostgreSQL.
     written = "postgresql" if adapter and adapter.name == "alembic" and engine == "sqlite" else engine
-    parts = write(name, chosen.intent, written, tables, timestamps=not options.no_timestamps)
-    if engine == "sqlite" and chosen.intent.kind == "remove-columns":
-        parts = _rebuilt(options, chosen.intent, parts)
+    parts = write(name, intent, written, tables, timestamps=not options.no_timestamps)
+    if engine == "sqlite" and intent.kind == "remove-columns":
+        parts = _rebuilt(options, intent, parts)
     now = datetime.now(UTC)
     if adapter:
         planned = adapter.module.new(adapter.root, parts, engine, now)
@@ -74,6 +75,12 @@ def new(options: argparse.Namespace) -> tuple[Report, str]:
             write_atomically(path, text)
     tool = adapter.name if adapter else "django" if app else "dbmate"
     return _report(options, adapter, parts, planned, engine=engine, tool=tool, notes=notes)
+
+
+def _adapter() -> Adapter | None:
+    """Return the tool of the project here; the usual folder is ours where it shows no other tool."""
+    found = adapters.detect(Path())
+    return found if found is not None or DEFAULT_FOLDER.is_dir() else adapters.find(Path())
 
 
 def own_files(folder: Path, parts: Sequence[Part], now: datetime) -> list[tuple[Path, str]]:
@@ -270,6 +277,7 @@ def _report(
         "files": [{"path": str(path), "content": text} for path, text in planned],
     }
     body = "\n".join(f"{path}\n{text}" for path, text in planned)
+    following: tuple[NextCommand, ...]
     if adapter is None:
         following = (NextCommand(calls.command("plan", like=options), "read what would run"),)
     else:

@@ -64,6 +64,9 @@ class _Reader:
         if self.cursor.done:
             yield ops.Other("comment")  # such as MariaDB's switch of the sandbox mode
             return
+        if self.cursor.at("("):
+            yield from self._query()
+            return
         word = self.cursor.next().value
         reader = self._readers().get(word)
         if reader is None:
@@ -109,7 +112,7 @@ class _Reader:
                 "OPTIMIZE": self._optimize,
                 "START": self._start,
                 "LOAD": self._load,
-                "CALL": self._unknown("CALL of a procedure, which may do anything"),
+                "CALL": self._call,
                 "EXECUTE": self._unknown("EXECUTE of a prepared statement"),
                 "PREPARE": self._other("prepare"),
                 "DEALLOCATE": self._other("deallocate"),
@@ -133,6 +136,11 @@ class _Reader:
             yield ops.Opaque(reason)
 
         return reader
+
+    def _call(self) -> Iterator[Operation]:
+        procedure = name(self.cursor)
+        self._rest()
+        yield ops.Opaque(f"CALL of the procedure {procedure}, which may do anything")
 
     def _transaction(self, kind: ops.TransactionKind) -> Callable[[], Iterator[Operation]]:
         def reader() -> Iterator[Operation]:
@@ -181,11 +189,7 @@ class _Reader:
                 cursor.next()
             elif not cursor.accept("AGGREGATE"):
                 cursor.next()
-                cursor.accept("=")
-                cursor.identifier()
-                host = cursor.peek()
-                if host is not None and host.text.startswith("@") and cursor.next().text == "@":
-                    cursor.identifier()
+                cursor.until("ALGORITHM", "DEFINER", "SQL", "AGGREGATE", "VIEW", "TRIGGER", *_CREATED)
         word = cursor.accept_any("VIEW", "TRIGGER", *_CREATED)
         if word is None:
             raise cursor.problem("not something that is known to be created")
@@ -257,7 +261,7 @@ class _Reader:
             else:
                 indexes.append(element)
             # SQLite lets table constraints follow each other without a comma.
-            if not cursor.accept(",") and not (self.engine == "sqlite" and cursor.at("CONSTRAINT")):
+            if not cursor.accept(",") and not (self.engine == "sqlite" and cursor.at_any(*_CONSTRAINTS)):
                 break
 
     def _create_index(self, kind: str | None) -> Iterator[Operation]:
@@ -502,7 +506,9 @@ def _option_value(words: list[str], *option: str) -> str | None:
     return None
 
 
+_CONSTRAINTS = ("CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN")
 _CREATED = ("PROCEDURE", "FUNCTION", "EVENT", "DATABASE", "SCHEMA", "USER", "ROLE", "SEQUENCE", "SERVER", "VIRTUAL",
             "PACKAGE", "TABLESPACE", "LOGFILE", "UNDO", "RESOURCE")  # fmt: skip
 _MYSQL_OTHERS = ("USE", "GRANT", "REVOKE", "UNLOCK", "FLUSH", "SHOW", "DESCRIBE", "DESC", "CHECK", "CHECKSUM", "REPAIR",
-                 "KILL", "RESET", "PURGE", "CACHE", "HELP", "DO", "HANDLER", "XA", "SIGNAL", "TABLE")  # fmt: skip
+                 "KILL", "RESET", "PURGE", "CACHE", "HELP", "DO", "HANDLER", "XA", "SIGNAL", "TABLE",
+                 "INSTALL", "UNINSTALL", "BINLOG", "STOP", "CHANGE", "RESTART", "SHUTDOWN", "RESIGNAL")  # fmt: skip

@@ -106,9 +106,12 @@ def type_of(cursor: Cursor, engine: Engine) -> Type | None:
         modifiers = (1,)
     unsigned, charset = False, None
     while True:
-        if cursor.accept("UNSIGNED"):
+        if cursor.accept_any("UNSIGNED", "ZEROFILL"):  # ZEROFILL makes a number unsigned
             unsigned = True
-        elif cursor.accept_any("SIGNED", "ZEROFILL", "BINARY", "COMPRESSED"):
+        elif cursor.accept("COMPRESSED"):
+            if cursor.accept("="):
+                cursor.next()
+        elif cursor.accept("SIGNED"):
             continue
         elif cursor.accept("CHARACTER", "SET") or cursor.accept("CHARSET"):
             cursor.accept("=")
@@ -252,6 +255,8 @@ def _attribute(cursor: Cursor, found: Column) -> Column:  # noqa: PLR0911 - one 
         return _generated(cursor, found)
     if cursor.accept("AS"):
         return _generated(cursor, found)
+    if cursor.accept("BINARY"):  # the collation of the column's character set that compares bytes
+        return replace(found, collation="bin")
     if cursor.accept("CHARACTER", "SET") or cursor.accept("CHARSET"):
         charset = cursor.identifier().lower()
         return replace(found, type=found.type._replace(charset=charset) if found.type else None)
@@ -267,6 +272,8 @@ def _attribute(cursor: Cursor, found: Column) -> Column:  # noqa: PLR0911 - one 
 
 
 def _generated(cursor: Cursor, found: Column) -> Column:
+    if cursor.accept("ROW", "START") or cursor.accept("ROW", "END"):
+        return found  # MariaDB writes these columns of a system-versioned table itself
     expression = TextExpression(cursor.text, cursor.parenthesised())
     stored = cursor.accept_any("STORED", "PERSISTENT", "VIRTUAL") in ("STORED", "PERSISTENT")
     return replace(found, generated="stored" if stored else "virtual", generation=expression)
@@ -281,6 +288,8 @@ def table_element(cursor: Cursor, table: Name, engine: Engine) -> Column | Const
         if not cursor.at_any("PRIMARY", "UNIQUE", "FOREIGN", "CHECK"):
             raise cursor.problem("expected PRIMARY KEY, UNIQUE, FOREIGN KEY or CHECK")
     if cursor.accept("PRIMARY", "KEY"):
+        if engine != "sqlite" and not cursor.at_any("(", "USING"):
+            cursor.identifier()  # a name, which the server takes and forgets
         _index_type(cursor)
         columns = names_in(cursor.parenthesised())
         _index_options(cursor)
@@ -549,9 +558,13 @@ class AlterTable:
             cursor.expect("PARTITION")
             cursor.until(",")
             yield ops.AlterTable(self.table, "truncate-partition")
-        elif cursor.accept_any("REORGANIZE", "COALESCE", "REBUILD", "OPTIMIZE", "REPAIR", "ANALYZE", "EXCHANGE"):
+        elif cursor.accept_any("REORGANIZE", "COALESCE", "REBUILD", "OPTIMIZE", "REPAIR"):
             cursor.position = len(cursor.tokens)
             yield ops.AlterTable(self.table, "partition")
+        elif word := cursor.accept_any("ANALYZE", "CHECK", "EXCHANGE"):
+            cursor.expect("PARTITION")
+            cursor.position = len(cursor.tokens)
+            yield ops.AlterTable(self.table, f"{word.lower()}-partition")
         elif cursor.accept("ORDER", "BY"):
             cursor.position = len(cursor.tokens)
             yield ops.AlterTable(self.table, "order-by")
@@ -588,6 +601,7 @@ _TABLE_OPTIONS = frozenset(
         *("ENGINE", "ROW_FORMAT", "COMMENT", "AUTO_INCREMENT", "KEY_BLOCK_SIZE", "COLLATE", "CHECKSUM", "MAX_ROWS"),
         *("MIN_ROWS", "AVG_ROW_LENGTH", "PACK_KEYS", "STATS_PERSISTENT", "STATS_AUTO_RECALC", "STATS_SAMPLE_PAGES"),
         *("COMPRESSION", "ENCRYPTION", "DELAY_KEY_WRITE", "PAGE_COMPRESSED", "PAGE_COMPRESSION_LEVEL", "TRANSACTIONAL"),
+        *("AUTOEXTEND_SIZE", "SECONDARY_ENGINE", "ENGINE_ATTRIBUTE", "SECONDARY_ENGINE_ATTRIBUTE", "PAGE_CHECKSUM"),
         *("TABLESPACE", "INSERT_METHOD", "CONNECTION", "DATA", "INDEX", "ENCRYPTED", "ENCRYPTION_KEY_ID", "SEQUENCE"),
     )
 )

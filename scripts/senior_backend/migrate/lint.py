@@ -99,6 +99,8 @@ class Linter:
         self._rollback_checks = {
             operation: [rule for rule in found if rule.checks_rollback] for operation, found in self._checks.items()
         }
+        self._finishers = [rule for rule in rules if rule.finish is not None]
+        self._said: set[tuple[str, str]] = set()
         self._number = 0
         self._search_path = catalog.search_path
 
@@ -205,6 +207,12 @@ class Linter:
 
     def _not_understood(self, unit: Unit, parsed: ParsedStatement, operation: ops.Opaque) -> None:
         statement = parsed.statement
+        if operation.offset is None:
+            # The same for the same reason, such as another CALL of one procedure: said once a migration.
+            key = (unit.path, operation.reason)
+            if key in self._said:
+                return
+            self._said.add(key)
         line, column = statement.line, statement.column
         if operation.offset is not None:
             before = unit.text[: operation.offset]

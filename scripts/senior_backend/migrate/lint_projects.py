@@ -27,8 +27,9 @@ def paths_named(paths: Sequence[str | Path], folder: str | Path) -> list[str]:
     if not Path(folder).exists():
         from senior_backend.migrate import adapters
 
-        if adapters.detect(Path()) is not None:
-            return ["."]
+        found = adapters.find(Path())
+        if found is not None:
+            return [str(found.root)]
     return [str(folder)]
 
 

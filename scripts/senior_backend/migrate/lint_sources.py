@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 STANDARD_INPUT = "-"
 _NATIVE = re.compile(r"^--[ \t]*migrate:up\b", re.MULTILINE)
 _VERSIONED = re.compile(r"[VUR]?\d[\d._-]*\D.*\.sql$", re.IGNORECASE)
+_BREAK = "--> statement-breakpoint"
 _DOWN = re.compile(r"(?:\.down\.sql|_down\.sql|\.undo\.sql)$|^down\.sql$|^U\d.*__.*\.sql$", re.IGNORECASE)
 
 _SIGNS: tuple[tuple[Engine, re.Pattern[str]], ...] = (
@@ -201,7 +202,13 @@ def _unit(path: str, text: str) -> Unit:
         )
         assert up is not None
         return replace(up, rollback=down)
-    return Unit(path, text)
+    # Drizzle's mark ends a statement, also one without a semicolon.
+    return Unit(path, text.replace(_BREAK, ";".ljust(len(_BREAK))))
+
+
+def _section(text: str, start: int, end: int) -> str:
+    """Return a text of which only one section is left, at its offsets."""
+    return _blank(text[:start]) + text[start:end]
 
 
 def _section(text: str, start: int, end: int) -> str:

@@ -1,6 +1,7 @@
 """What changing a column's definition costs on MySQL and MariaDB.
 
-Measured on MariaDB 10.11 (`tests/migrate/measured/`); for MySQL, "Online DDL Operations" of its manual (8.0 and 8.4).
+Measured on MariaDB 10.11 and MySQL 9.7 (`tests/migrate/measured/`), as "Online DDL Operations" of the MySQL manual
+says for 8.0 and 8.4.
 """
 
 from __future__ import annotations
@@ -25,25 +26,48 @@ _MARIADB_FREE = 127
 """MariaDB stores up to this many bytes in a form that can grow beyond 255 without a copy."""
 
 
+Reason = Literal["type", "numbering", "encoding", "length", "labels", "generation"]
+"""What of a definition makes the server copy the table: `length` is a VARCHAR that grows beyond 255 bytes."""
+
+
 def modify_cost(old: Column | None, new: Column, table: Table | None, engine: Engine) -> Cost:
     """Return what replacing the definition `old` by `new` does to the table."""
     if old is None or old.type is None or new.type is None:
         return "unknown"
-    cost = _type_cost(old, new, table, engine)
-    if cost != "instant":
-        return cost
-    if old.not_null != (new.not_null or new.auto_increment):
-        return "rebuild"
-    if (old.generated, old.generation) != (new.generated, new.generation):
+    if copy_reason(old, new, table, engine) is not None:
         return "copy"
-    return "instant"
+    return "rebuild" if old.not_null != (new.not_null or new.auto_increment) else "instant"
+
+
+def copy_reason(old: Column, new: Column, table: Table | None, engine: Engine) -> Reason | None:
+    """Return why replacing the definition `old` by `new` copies the table, None where it does not."""
+    before, after = old.type, new.type
+    if before is None or after is None:
+        return None
+    if before.name != after.name or before.unsigned != after.unsigned:
+        return "type"
+    if old.auto_increment != new.auto_increment and (engine == "mysql" or new.auto_increment):
+        return "numbering"
+    if before.name in _TEXTS and _encoding_copies(old, new, table, engine):
+        return "encoding"
+    if before.name in ("varchar", "varbinary"):
+        if _length(after) < _length(before):
+            return "type"
+        if _second_length_byte(old, new, table, engine):
+            return "length"
+    elif before.name in ("enum", "set"):
+        if not _appended(before, after):
+            return "labels"
+    elif not _same_modifiers(before, after):
+        return "type"
+    return "generation" if (old.generated, old.generation) != (new.generated, new.generation) else None
 
 
 def charset(column: Column, table: Table | None) -> str:
     """Return the character set of a text column."""
     if column.type is not None and column.type.charset:
         return _alias(column.type.charset)
-    if column.collation:
+    if column.collation and "_" in column.collation:
         return _alias(column.collation.split("_", maxsplit=1)[0])
     return _alias((table.charset if table else None) or DEFAULT_CHARSET)
 
@@ -55,19 +79,30 @@ def _alias(name: str) -> str:
 _TEXTS = frozenset(("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set"))
 
 
-def _type_cost(old: Column, new: Column, table: Table | None, engine: Engine) -> Cost:
-    before, after = old.type, new.type
-    if before is None or after is None:
-        return "unknown"
-    if before.name in _TEXTS and after.name in _TEXTS and charset(old, table) != charset(new, table):
-        return "copy"
-    if before.name != after.name or before.unsigned != after.unsigned:
-        return "copy"
-    if before.name == "varchar":
-        return _varchar_cost(_length(before), _length(after), _MAX_BYTES.get(charset(old, table), 4), engine)
-    if before.name in ("enum", "set"):
-        return "instant" if _appended(before, after) else "copy"
-    return "instant" if _same_modifiers(before, after) else "copy"
+def _encoding_copies(old: Column, new: Column, table: Table | None, engine: Engine) -> bool:
+    """Whether another character set or collation copies the table; utf8mb3 is stored as a part of utf8mb4."""
+    before, after = charset(old, table), charset(new, table)
+    if before != after and (before, after) != ("utf8mb3", "utf8mb4"):
+        return True
+    if before == after and not _other_collation(old, new):
+        return False
+    labels = old.type is not None and old.type.name in ("enum", "set")
+    return labels if engine == "mariadb" else not labels and _indexed(old, table)
+
+
+def _other_collation(old: Column, new: Column) -> bool:
+    """Whether the collation surely changes; a column that names none has that of its table, which is not known here."""
+    if old.collation is None or new.collation is None:
+        return _binary(old.collation) != _binary(new.collation)
+    return old.collation != new.collation and not (_binary(old.collation) and _binary(new.collation))
+
+
+def _binary(collation: str | None) -> bool:
+    return collation is not None and collation.rsplit("_", maxsplit=1)[-1] == "bin"
+
+
+def _indexed(column: Column, table: Table | None) -> bool:
+    return table is not None and any(table.indexes_on(column.name.lower()))
 
 
 def _same_modifiers(before: Type, after: Type) -> bool:
@@ -79,13 +114,19 @@ def _length(type_: Type) -> int:
     return type_.modifiers[0] if type_.modifiers and isinstance(type_.modifiers[0], int) else 0
 
 
-def _varchar_cost(before: int, after: int, width: int, engine: Engine) -> Cost:
-    if after < before:
-        return "copy"
-    crosses = before * width <= _ONE_BYTE_LENGTH < after * width
-    if engine == "mariadb":
-        return "copy" if crosses and before * width > _MARIADB_FREE else "instant"
-    return "copy" if crosses else "instant"
+def _second_length_byte(old: Column, new: Column, table: Table | None, engine: Engine) -> bool:
+    """Whether a VARCHAR or VARBINARY that grows has to be stored with a longer length."""
+    before, after = _bytes(old, table), _bytes(new, table)
+    if engine == "mariadb" and before <= _MARIADB_FREE:
+        return False
+    return before <= _ONE_BYTE_LENGTH < after
+
+
+def _bytes(column: Column, table: Table | None) -> int:
+    if column.type is None:
+        return 0
+    width = 1 if column.type.name == "varbinary" else _MAX_BYTES.get(charset(column, table), 4)
+    return _length(column.type) * width
 
 
 def _appended(before: Type, after: Type) -> bool:

@@ -15,7 +15,7 @@ add_X_Y                              no rule: tables X and Y exist -> join table
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from senior_backend.console.errors import InputError, did_you_mean
@@ -92,6 +92,15 @@ def read_name(name: str, fields: Sequence[Field], tables: Tables | None) -> list
             if found is not None:
                 return found
     return _without_rule(name, given, tables)
+
+
+def spelled(intent: Intent, tables: Tables | None) -> Intent:
+    """Return an intent with its table spelled as the catalogue has it: names here are snake case, `User` is not."""
+    if tables is None or intent.table in tables or intent.kind in ("create-table", "join-table", "blank"):
+        return intent
+    plain = intent.table.replace("_", "")
+    same = [table for table in tables if table.replace("_", "").lower() == plain]
+    return replace(intent, table=same[0]) if len(same) == 1 else intent
 
 
 def check(intent: Intent, tables: Tables | None) -> None:

@@ -78,6 +78,7 @@ def folder_of(options: argparse.Namespace) -> Folder:
 
     Raises:
         RefusedError: the project has another migration tool; a second runner would only disagree with it.
+        UndecidedError: several parts of the project have one.
         InputError: the folder is missing, empty or holds malformed files.
     """
     try:
@@ -87,7 +88,7 @@ def folder_of(options: argparse.Namespace) -> Folder:
             raise
         from senior_backend.migrate import adapters
 
-        adapter = adapters.detect(Path())
+        adapter = adapters.find(Path())
         if adapter is not None and adapter.name == "dbmate":
             return load_folder(adapter.root)
         if adapter is None:

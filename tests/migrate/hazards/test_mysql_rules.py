@@ -1,4 +1,4 @@
-"""Every example of every MySQL and MariaDB rule, through the linter and on a MariaDB server.
+"""Every example of every MySQL and MariaDB rule, through the linter and on the servers: MariaDB, and MySQL if given.
 
 What a rule claims is shown by the server itself: it refuses ALGORITHM and LOCK clauses that it cannot keep.
 """
@@ -14,7 +14,7 @@ import pytest
 from senior_backend.migrate.hazards import examples
 from senior_backend.migrate.hazards.registry import rules_in
 from senior_backend.migrate.hazards.rule import Example, Rule
-from senior_backend.migrate.statements import split
+from senior_backend.migrate.statements import Engine, split
 from tests.migrate.hazards.linting import ids, lint_example
 
 if TYPE_CHECKING:
@@ -23,11 +23,19 @@ if TYPE_CHECKING:
     from pymysql.cursors import Cursor
 
 RULES = rules_in("mysql")
+SERVERS: tuple[Engine, ...] = ("mariadb", "mysql")
+
+
+def _engines(rule: Rule, example: Example) -> tuple[Engine, ...]:
+    return (example.engine,) if example.engine else tuple(one for one in SERVERS if one in rule.engines)
+
+
 CASES = [
-    pytest.param(rule, example, bad, id=f"{rule.id}-{'bad' if bad else 'good'}{index}")
+    pytest.param(rule, example, bad, engine, id=f"{rule.id}-{'bad' if bad else 'good'}{index}-{engine}")
     for rule in RULES
     for bad, group in ((True, rule.bad), (False, rule.good))
     for index, example in enumerate(group)
+    for engine in _engines(rule, example)
 ]
 ON_SERVER = [case for case in CASES if cast("Example", case.values[1]).runs]
 
@@ -44,16 +52,24 @@ def test_ids_are_unique() -> None:
     assert len({rule.id for rule in RULES}) == len(RULES)
 
 
-@pytest.mark.parametrize(("rule", "example", "bad"), CASES)
-def test_the_linter_reports_bad_examples_and_no_good_ones(rule: Rule, example: Example, bad: bool) -> None:
-    result = lint_example(example, example.engine or "mariadb")
+@pytest.mark.parametrize(("rule", "example", "bad", "engine"), CASES)
+def test_the_linter_reports_bad_examples_and_no_good_ones(
+    rule: Rule, example: Example, bad: bool, engine: Engine
+) -> None:
+    result = lint_example(example, engine)
     assert not result.not_understood
     assert (rule.id in ids(result)) is bad
 
 
+@pytest.fixture(params=SERVERS)
+def engine(request: pytest.FixtureRequest) -> str:
+    """The server of a test that does not name one."""
+    return str(request.param)
+
+
 @pytest.fixture
-def cursor(mariadb_url: str) -> Iterator[Cursor]:
-    parts = urlsplit(mariadb_url)
+def cursor(engine: Engine, request: pytest.FixtureRequest) -> Iterator[Cursor]:
+    parts = urlsplit(request.getfixturevalue(f"{engine}_url"))
     connection = pymysql.connect(
         host=parts.hostname or "",
         port=parts.port or 3306,
@@ -85,27 +101,52 @@ def _refused(cursor: Cursor, statement: str, *clauses: str) -> bool:
     return False
 
 
-@pytest.mark.parametrize(("rule", "example", "bad"), ON_SERVER)
+@pytest.mark.parametrize(("rule", "example", "bad", "engine"), ON_SERVER)
 def test_examples_do_on_the_server_what_the_rule_claims(
-    rule: Rule, example: Example, bad: bool, cursor: Cursor
+    rule: Rule, example: Example, bad: bool, engine: Engine, cursor: Cursor
 ) -> None:
     _execute(cursor, example.setup)
-    statements = [statement.text for statement in split(example.sql, "mariadb")]
-    changes = [text for text in statements if text.upper().startswith(("ALTER", "CREATE FULLTEXT"))]
+    statements = [statement.text for statement in split(example.sql, engine)]
+    if example.fails:
+        with pytest.raises(pymysql.MySQLError):
+            _execute(cursor, example.sql)
+        return
+    changes = [text for text in statements if text.upper().startswith(_CHANGES)]
     effect = example.effect or rule.effect
     plain = len(statements) == 1 and changes and "ALGORITHM" not in example.sql
     if plain and bad and effect in ("rewrite", "scan"):
         if (example.lock or rule.lock) == "SHARED":
             assert _refused(cursor, changes[0], "ALGORITHM=INPLACE", "LOCK=NONE")
         else:
-            assert _refused(cursor, changes[0], "ALGORITHM=NOCOPY")
+            before = _table_ids(cursor)
             cursor.execute(_with_clauses(changes[0], "ALGORITHM=INPLACE", "LOCK=NONE"))
+            assert before - _table_ids(cursor), "the server did not build the table anew"
             return
     elif plain and not bad and effect in ("rewrite", "scan"):
+        if not _refused(cursor, changes[0], "ALGORITHM=INSTANT"):
+            return
+        before = _table_ids(cursor)
         cursor.execute(_with_clauses(changes[0], "ALGORITHM=INPLACE", "LOCK=NONE"))
+        assert not before - _table_ids(cursor), "the server built the table anew"
         return
     for text in statements:
         cursor.execute(text)
+
+
+_CHANGES = ("ALTER", "CREATE FULLTEXT", "CREATE INDEX", "CREATE UNIQUE")
+
+
+def _table_ids(cursor: Cursor) -> set[object]:
+    """Return the numbers of InnoDB's tables: one that is built anew has another."""
+    view = "INNODB_SYS_TABLES" if _is_mariadb(cursor) else "INNODB_TABLES"
+    cursor.execute(f"SELECT TABLE_ID FROM information_schema.{view} WHERE NAME LIKE CONCAT(DATABASE(), '/%%')", ())
+    return {row[0] for row in cursor.fetchall()}
+
+
+def _is_mariadb(cursor: Cursor) -> bool:
+    cursor.execute("SELECT VERSION()")
+    row = cursor.fetchone()
+    return row is not None and "MariaDB" in str(row[0])
 
 
 def test_the_server_refuses_what_it_cannot_keep(cursor: Cursor) -> None:
@@ -114,7 +155,7 @@ def test_the_server_refuses_what_it_cannot_keep(cursor: Cursor) -> None:
 
 
 def test_modify_really_drops_what_is_not_repeated(cursor: Cursor) -> None:
-    cursor.execute("ALTER TABLE users MODIFY id INT NOT NULL, ALGORITHM=INSTANT")
+    cursor.execute("ALTER TABLE users MODIFY id INT NOT NULL")
     cursor.execute("SHOW CREATE TABLE users")
     row = cursor.fetchone()
     assert row is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,12 @@ from hypothesis import strategies as st
 from senior_backend.console.errors import InputError
 from senior_backend.migrate import operations as ops
 from senior_backend.migrate.lint import read_statements
+from senior_backend.migrate.lint_sources import units_of
 from senior_backend.migrate.statements import ENGINES, Engine
+from tests.migrate.hazards.linting import lint
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def opaque(sql: str, engine: Engine) -> list[str]:
@@ -257,3 +263,33 @@ SQLITE_FORMS = [
 @pytest.mark.parametrize("sql", SQLITE_FORMS)
 def test_forms_of_sqlite_are_understood(sql: str) -> None:
     assert opaque(sql, "sqlite") == []
+
+
+ACCEPTED = [
+    ("mysql", "CREATE TABLE t (a INT, b INT, PRIMARY KEY pk (a, b))"),
+    ("mysql", "(SELECT 1) UNION (SELECT 2)"),
+    ("mysql", "CREATE DEFINER = CURRENT_USER() FUNCTION f() RETURNS INT DETERMINISTIC RETURN 42"),
+    ("mysql", "CREATE DEFINER = app@127.0.0.1 FUNCTION f() RETURNS INT DETERMINISTIC RETURN 42"),
+    ("mysql", "CREATE ALGORITHM = MERGE DEFINER = `app`@`%` SQL SECURITY INVOKER VIEW v AS SELECT 1"),
+    ("mysql", "ALTER TABLE t ANALYZE PARTITION p1"),
+    ("mariadb", "CREATE TABLE t (a TEXT COMPRESSED=zlib CHARACTER SET utf8mb4)"),
+    ("mariadb", "CREATE TABLE t (a TIMESTAMP(6) GENERATED ALWAYS AS ROW START INVISIBLE)"),
+    ("sqlite", "CREATE TABLE t (a INT, b INT, FOREIGN KEY (a) REFERENCES o (id) FOREIGN KEY (b) REFERENCES o (id))"),
+    ("sqlite", "CREATE TABLE t (a INT, CHECK (a > 0) UNIQUE (a))"),
+]
+
+
+@pytest.mark.parametrize(("engine", "sql"), ACCEPTED)
+def test_forms_that_the_servers_accept_are_understood(engine: Engine, sql: str) -> None:
+    assert not lint(sql, engine, schema="").not_understood
+
+
+def test_calls_of_one_procedure_are_told_once_a_migration() -> None:
+    found = lint("CALL tidy('a'); CALL tidy('b'); CALL other();", "mysql", schema="").not_understood
+    assert [(one.column, one.reason.split()[4]) for one in found] == [(1, "tidy,"), (33, "other,")]
+
+
+def test_the_mark_of_drizzle_ends_a_statement_in_a_folder_without_a_journal(tmp_path: Path) -> None:
+    (tmp_path / "0000_a.sql").write_text("CREATE TABLE `a` (`x` int)\n--> statement-breakpoint\nDROP TABLE `b`;")
+    (unit,) = units_of([str(tmp_path)])[0]
+    assert len(read_statements(unit.text, "mysql")) == 2

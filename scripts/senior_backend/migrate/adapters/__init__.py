@@ -12,6 +12,8 @@ import pkgutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from senior_backend.console.errors import UndecidedError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -51,3 +53,40 @@ def detect(project: Path) -> Adapter | None:
         if root is not None:
             return Adapter(module.NAME, root, module)
     return None
+
+
+def find(project: Path) -> Adapter | None:
+    """Return the migration tool of the project at `project`, of the one around it, or of the only one below it.
+
+    Elsewhere than at `project`, dbmate's format is no sign: it is that of this tool.
+
+    Raises:
+        UndecidedError: there are several below.
+    """
+    from senior_backend.migrate.adapters import _search
+
+    here = detect(project)
+    if here is not None:
+        return here
+    around = next(filter(_other, map(detect, _search.above(project))), None)
+    if around is not None:
+        return around
+    below = {one.root: one for one in filter(None, map(detect, _search.below(project))) if _other(one)}
+    if len(below) > 1:
+        places = "; ".join(f"{one.root} ({one.name})" for one in list(below.values())[:_SHOWN])
+        more = f"; and {len(below) - _SHOWN} more" if len(below) > _SHOWN else ""
+        raise UndecidedError(
+            f"{len(below)} folders here have migrations of a tool: {places}{more}",
+            code="several-tools",
+            where=str(project),
+            hint="Change into the one that is meant and call again; or name a folder for this tool's own migrations "
+            "with --migrations-dir.",
+        )
+    return next(iter(below.values()), None)
+
+
+def _other(found: Adapter | None) -> bool:
+    return found is not None and found.name != "dbmate"
+
+
+_SHOWN = 5

@@ -18,13 +18,19 @@ if TYPE_CHECKING:
     from senior_backend.migrate.writer import Part
 
 FOLDERS = (
-    "db/migrations", "migrations", "db/migration", "database/migrations", "sql/migrations", "db/migrate", "sql",
+    ".", "db/migrations", "migrations", "db/migration", "database/migrations", "sql/migrations", "db/migrate", "sql",
     "schema", "internal/db/migrations", "internal/database/migrations", "src/main/resources/db/migration",
 )  # fmt: skip
 _ENGINES: tuple[tuple[str, Engine], ...] = (
     ("postgres", "postgresql"), ("mariadb", "mariadb"), ("mysql", "mysql"), ("sqlite", "sqlite"),
     ("turso", "sqlite"), ("cockroach", "postgresql"), ("npgsql", "postgresql"), ("pomelo", "mysql"),
 )  # fmt: skip
+
+
+_FOLDER_WORDS: dict[str, Engine] = {
+    "postgres": "postgresql", "postgresql": "postgresql", "pg": "postgresql", "pgsql": "postgresql", "mysql": "mysql",
+    "mariadb": "mariadb", "sqlite": "sqlite", "sqlite3": "sqlite",
+}  # fmt: skip
 
 
 def folder_with(project: Path, pattern: str, *, text: str | None = None) -> Path | None:
@@ -55,6 +61,18 @@ def engine_in(paths: Iterable[Path]) -> Engine | None:
         if named:
             return min(named)[1]
     return None
+
+
+def engine_of(root: Path, paths: Iterable[Path]) -> Engine | None:
+    """Return the engine that the folder of the migrations is called after, else the first that a file names.
+
+    A project for several databases has a folder for each, and drivers for all of them.
+    """
+    for part in reversed(root.resolve().parts[-3:]):
+        for word in re.split(r"[^a-z0-9]+", part.lower()):
+            if word in _FOLDER_WORDS:
+                return _FOLDER_WORDS[word]
+    return engine_in(paths)
 
 
 def texts(paths: Iterable[Path]) -> Iterable[tuple[Path, str]]:

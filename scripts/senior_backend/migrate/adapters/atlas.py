@@ -28,7 +28,7 @@ def detect(project: Path) -> Path | None:
 
 def engine(root: Path) -> Engine | None:
     """Return the engine of `atlas.hcl`."""
-    return shared.engine_in(folder / "atlas.hcl" for folder in [root, *list(root.parents)[:3]])
+    return shared.engine_of(root, (folder / "atlas.hcl" for folder in [root, *list(root.parents)[:3]]))
 
 
 def read(root: Path) -> Iterable[Unit]:

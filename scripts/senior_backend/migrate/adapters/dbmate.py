@@ -28,7 +28,7 @@ def detect(project: Path) -> Path | None:
 
 def engine(root: Path) -> Engine | None:
     """Return the engine that an environment file near by names."""
-    return shared.engine_in(folder / ".env" for folder in [root, *list(root.parents)[:3]])
+    return shared.engine_of(root, (folder / ".env" for folder in [root, *list(root.parents)[:3]]))
 
 
 def read(root: Path) -> Iterable[Unit]:

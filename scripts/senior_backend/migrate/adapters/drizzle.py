@@ -31,7 +31,7 @@ def detect(project: Path) -> Path | None:
     for config in sorted(project.glob("drizzle.config.*")):
         match = re.search(r"""\bout\s*:\s*["'`]([^"'`]+)["'`]""", shared.head(config))
         out = project / (match[1] if match else "drizzle")
-    for folder in (out, project / "drizzle"):
+    for folder in (out, project / "drizzle", project):
         if folder is not None and (folder / "meta" / "_journal.json").is_file():
             return folder
     return None

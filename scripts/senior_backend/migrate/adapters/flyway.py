@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 NAME = "flyway"
 APPLY = "flyway migrate"
 MAY_EXTEND = False
+_ALONE = re.compile(r"^--\s*flyway:executeInTransaction\s*=\s*false", re.MULTILINE | re.IGNORECASE)
 _VERSIONED = re.compile(r"V(?P<version>[\d._]+?)__(?P<name>.+)\.sql")
 
 
@@ -33,13 +34,13 @@ def engine(root: Path) -> Engine | None:
     near = [root, *list(root.parents)[:6]]
     names = ("flyway.conf", "flyway.toml", "conf/flyway.conf", "application.properties", "application.yml", "pom.xml",
              "build.gradle", "build.gradle.kts")  # fmt: skip
-    return shared.engine_in(folder / name for folder in near for name in names)
+    return shared.engine_of(root, (folder / name for folder in near for name in names))
 
 
 def read(root: Path) -> Iterable[Unit]:
     """Yield the versioned scripts in their order, with what undoes them, then the repeatable ones."""
-    versioned = sorted((path for path in root.glob("V*.sql") if _VERSIONED.fullmatch(path.name)), key=_order)
-    for path, text in shared.texts([*versioned, *sorted(root.glob("R__*.sql"))]):
+    versioned = sorted((path for path in root.rglob("V*.sql") if _VERSIONED.fullmatch(path.name)), key=_order)
+    for path, text in shared.texts([*versioned, *sorted(root.rglob("R__*.sql"))]):
         undo = path.with_name("U" + path.name[1:])
         back = next((_script(one, sql, root) for one, sql in shared.texts([undo] if undo.is_file() else [])), None)
         yield replace(_script(path, text, root), rollback=back if path.name.startswith("V") else None)
@@ -47,7 +48,7 @@ def read(root: Path) -> Iterable[Unit]:
 
 def _script(path: Path, text: str, root: Path) -> Unit:
     settings = shared.head(path.with_name(path.name + ".conf"))
-    alone = "executeintransaction=false" in settings.lower().replace(" ", "")
+    alone = "executeintransaction=false" in settings.lower().replace(" ", "") or _ALONE.search(text) is not None
     return Unit(path, text, not alone and "CONCURRENTLY" not in text.upper(), engine(root))
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 NAME = "golang-migrate"
 APPLY = 'migrate -path MIGRATIONS -database "$DATABASE_URL" up'
 MAY_EXTEND = False
+_BEGIN = re.compile(
+    r"^\s*BEGIN(?:\s+(?:TRANSACTION|WORK|DEFERRED|IMMEDIATE|EXCLUSIVE))*\s*;", re.MULTILINE | re.IGNORECASE
+)
 
 
 def detect(project: Path) -> Path | None:
@@ -30,11 +33,16 @@ def detect(project: Path) -> Path | None:
 def engine(root: Path) -> Engine | None:
     """Return the engine that a module file or an environment file near by names."""
     near = [root, *list(root.parents)[:3]]
-    return shared.engine_in(folder / name for folder in near for name in ("go.mod", ".env", "Makefile", "Cargo.toml"))
+    return shared.engine_of(
+        root, (folder / name for folder in near for name in ("go.mod", ".env", "Makefile", "Cargo.toml"))
+    )
 
 
 def read(root: Path) -> Iterable[Unit]:
-    """Yield the up files. A file is one message: several statements in it are one implicit transaction."""
+    """Yield the up files. A file is one message: several statements in it are one implicit transaction.
+
+    On SQLite one with a BEGIN of its own can only run where the driver is told to wrap none (`x-no-tx-wrap`).
+    """
     for path, text in shared.texts(sorted(root.glob("*.up.sql"), key=shared.natural)):
         down = path.with_name(path.name.removesuffix("up.sql") + "down.sql")
         back = next((_unit(other, body, root) for other, body in shared.texts([down] if down.is_file() else [])), None)
@@ -42,7 +50,7 @@ def read(root: Path) -> Iterable[Unit]:
 
 
 def _unit(path: Path, text: str, root: Path) -> Unit:
-    return Unit(path, text, shared.refuses_concurrently(text), engine(root))
+    return Unit(path, text, shared.refuses_concurrently(text) and _BEGIN.search(text) is None, engine(root))
 
 
 def new(root: Path, parts: Sequence[Part], engine: Engine, now: datetime) -> list[tuple[Path, str]]:

@@ -30,7 +30,7 @@ def detect(project: Path) -> Path | None:
 def engine(root: Path) -> Engine | None:
     """Return the engine that a module file or an environment file near by names."""
     near = [root, *list(root.parents)[:3]]
-    return shared.engine_in(folder / name for folder in near for name in (".env", "go.mod", "Makefile"))
+    return shared.engine_of(root, (folder / name for folder in near for name in (".env", "go.mod", "Makefile")))
 
 
 def read(root: Path) -> Iterable[Unit]:

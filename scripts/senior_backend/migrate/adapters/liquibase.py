@@ -21,7 +21,8 @@ APPLY = "liquibase update"
 MAY_EXTEND = False
 _FOLDERS = ("db/changelog", "src/main/resources/db/changelog", "changelog", "db/changelog/changes", "liquibase")
 _CHANGESET = re.compile(
-    r"^--\s*changeset\s+(?P<author>[^:\s]+):(?P<id>\S+)(?P<options>[^\n]*)$", re.MULTILINE | re.IGNORECASE
+    r"^--\s*changeset\s+(?P<author>\"[^\"\n]+\"|'[^'\n]+'|[^:\n]+?):(?P<id>\"[^\"\n]+\"|'[^'\n]+'|\S+)(?P<options>[^\n]*)$",
+    re.MULTILINE | re.IGNORECASE,
 )
 _FIRST = re.compile(r"\s*--\s*liquibase formatted sql", re.IGNORECASE)
 
@@ -30,7 +31,11 @@ def detect(project: Path) -> Path | None:
     """Return the folder with formatted SQL."""
     for name in (*_FOLDERS, *shared.FOLDERS):
         folder = project / name
-        if folder.is_dir() and any(_FIRST.match(shared.head(path)) for path in sorted(folder.rglob("*.sql"))[:50]):
+        if not folder.is_dir():
+            continue
+        # A project's own folder may be large: only the usual folders are searched to their ground.
+        paths = folder.glob("*.sql") if name == "." else folder.rglob("*.sql")
+        if any(_FIRST.match(shared.head(path)) for path in sorted(paths)[:50]):
             return folder
     return None
 
@@ -39,7 +44,7 @@ def engine(root: Path) -> Engine | None:
     """Return the engine of the properties near by."""
     near = [root, *list(root.parents)[:6]]
     names = ("liquibase.properties", "application.properties", "application.yml", "pom.xml", "build.gradle")
-    return shared.engine_in(folder / name for folder in near for name in names)
+    return shared.engine_of(root, (folder / name for folder in near for name in names))
 
 
 def read(root: Path) -> Iterable[Unit]:

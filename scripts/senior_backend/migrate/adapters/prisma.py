@@ -38,9 +38,14 @@ def engine(root: Path) -> Engine | None:
 
 
 def read(root: Path) -> Iterable[Unit]:
-    """Yield the migrations; Prisma sends a file as one text, which PostgreSQL runs in one transaction."""
-    for path, text in shared.texts(sorted((root / "migrations").glob("*/migration.sql"))):
-        yield Unit(path, text, shared.refuses_concurrently(text), engine(root))
+    """Yield the migrations; Prisma sends a file as one text, which only PostgreSQL runs in one transaction."""
+    found = engine(root)
+    for path, text in shared.texts(sorted((root / "migrations").glob("*/migration.sql"), key=_order)):
+        yield Unit(path, text, found in (None, "postgresql") and shared.refuses_concurrently(text), found)
+
+
+def _order(path: Path) -> str:
+    return path.parent.name  # Prisma applies the folders in the order of their names as texts
 
 
 def new(root: Path, parts: Sequence[Part], engine: Engine, now: datetime) -> list[tuple[Path, str]]:

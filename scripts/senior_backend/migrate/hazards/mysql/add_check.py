@@ -11,19 +11,28 @@ from senior_backend.migrate.hazards.rule import Context, Example, Hazard, Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from senior_backend.migrate.operations import Constraint
 
-def check(operation: ops.AddConstraint, context: Context) -> Iterator[Hazard]:
+
+def check(operation: ops.AddConstraint | ops.AddColumn, context: Context) -> Iterator[Hazard]:
     """Report a CHECK that copies the table."""
-    constraint = operation.constraint
-    if constraint.kind != "check" or not constraint.enforced or context.is_new(operation.table):
-        return
-    expression = constraint.expression.sql if constraint.expression is not None else "…"
-    yield Hazard(
-        f"the table{context.rows(operation.table)} is copied while nobody can write to it",
-        "Check in the application, or in triggers that SIGNAL; else:\n"
-        + fixes.online_copy(operation.table, f"ADD CONSTRAINT {constraint.name or '…'} CHECK ({expression})"),
-        str(operation.table),
-    )
+    constraints: tuple[Constraint, ...]
+    if isinstance(operation, ops.AddConstraint):
+        constraints = (operation.constraint,)
+    elif context.catalog.engine == "mysql":
+        constraints = operation.column.constraints
+    else:
+        return  # MariaDB adds a column with its CHECK instantly
+    for constraint in constraints:
+        if constraint.kind != "check" or not constraint.enforced or context.is_new(operation.table):
+            continue
+        expression = constraint.expression.sql if constraint.expression is not None else "…"
+        yield Hazard(
+            f"the table{context.rows(operation.table)} is copied while nobody can write to it",
+            "Check in the application, or in triggers that SIGNAL; else:\n"
+            + fixes.online_copy(operation.table, f"ADD CONSTRAINT {constraint.name or '…'} CHECK ({expression})"),
+            str(operation.table),
+        )
 
 
 RULE = Rule(
@@ -35,8 +44,14 @@ RULE = Rule(
     severity="error",
     lock="SHARED",
     effect="rewrite",
-    on=(ops.AddConstraint,),
+    on=(ops.AddConstraint, ops.AddColumn),
     check=check,
-    bad=(Example("ALTER TABLE users ADD CONSTRAINT aged CHECK (age >= 0);"),),
-    good=(Example("CREATE TABLE tags (a INT); ALTER TABLE tags ADD CONSTRAINT c CHECK (a > 0);"),),
+    bad=(
+        Example("ALTER TABLE users ADD CONSTRAINT aged CHECK (age >= 0);"),
+        Example("ALTER TABLE users ADD COLUMN height INT CHECK (height > 0);", engine="mysql"),
+    ),
+    good=(
+        Example("ALTER TABLE users ADD COLUMN height INT CHECK (height > 0);", engine="mariadb"),
+        Example("CREATE TABLE tags (a INT); ALTER TABLE tags ADD CONSTRAINT c CHECK (a > 0);"),
+    ),
 )

@@ -25,15 +25,9 @@ def check(operation: ops.ModifyColumn, context: Context) -> Iterator[Hazard]:
     cost = mysql_types.modify_cost(old, new, table, context.catalog.engine)
     if cost in ("instant", "rebuild"):
         return
-    if old is not None and old.type is not None and new.type is not None and old.type.name == new.type.name:
-        if old.type.name in ("enum", "set") and mysql_types.charset(old, table) == mysql_types.charset(new, table):
-            return  # a rule of its own
-        if (
-            old.type.name == "varchar"
-            and _length(old) <= _length(new)
-            and (mysql_types.charset(old, table) == mysql_types.charset(new, table))
-        ):
-            return  # a rule of its own
+    reason = None if old is None else mysql_types.copy_reason(old, new, table, context.catalog.engine)
+    if reason in ("length", "labels"):
+        return  # rules of their own
     change = f"MODIFY {text.backticked(operation.column)} {new.type} …"
     if cost == "unknown":
         yield Hazard(
@@ -45,23 +39,27 @@ def check(operation: ops.ModifyColumn, context: Context) -> Iterator[Hazard]:
         )
         return
     yield Hazard(
-        f"from {old.type if old else '?'} to {new.type} the table{context.rows(operation.table)} is copied while "
+        f"from {_described(old, new, reason)} the table{context.rows(operation.table)} is copied while "
         "nobody can write to it",
         fixes.online_copy(operation.table, change),
         str(operation.table),
     )
 
 
-def _length(column: Column) -> int:
-    first = column.type.modifiers[0] if column.type is not None and column.type.modifiers else 0
-    return first if isinstance(first, int) else 0
+def _described(old: Column | None, new: Column, reason: str | None) -> str:
+    if reason == "numbering":
+        return f"{new.name} {'without' if new.auto_increment else 'with'} AUTO_INCREMENT to the other"
+    if old is None or reason != "encoding":
+        return f"{old.type if old else '?'} to {new.type}"
+    return f"one character set or collation of {new.name} to another"
 
 
+_TAGS = "CREATE TABLE tags (a VARCHAR(20), KEY (a)) DEFAULT CHARSET=utf8mb4;"
 RULE = Rule(
     engines=("mysql", "mariadb"),
     id="my-change-type-copies",
     summary="MODIFY to another type copies the table while nobody can write to it",
-    why="Only ALGORITHM=COPY can change a type, a sign, a character set or the digits of a DECIMAL.",
+    why="Only ALGORITHM=COPY can change a type, a sign, most character sets or the digits of a DECIMAL.",
     catalogue="B2.8",
     severity="error",
     lock="SHARED",
@@ -75,11 +73,23 @@ RULE = Rule(
         Example("ALTER TABLE users MODIFY balance DECIMAL(12, 2);"),
         Example("ALTER TABLE users MODIFY name VARCHAR(40);"),
         Example("ALTER TABLE users MODIFY name VARCHAR(60) CHARACTER SET latin1;"),
+        Example("ALTER TABLE users MODIFY age INT ZEROFILL;"),
+        Example("ALTER TABLE users MODIFY id INT NOT NULL;", engine="mysql"),
+        Example("ALTER TABLE orders MODIFY id BIGINT NOT NULL AUTO_INCREMENT;"),
+        Example("ALTER TABLE users MODIFY bio MEDIUMTEXT;"),
+        Example("ALTER TABLE users MODIFY created_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6);"),
+        Example(
+            "ALTER TABLE users MODIFY email VARCHAR(50) COLLATE utf8mb4_unicode_ci COMMENT 'login';", engine="mysql"
+        ),
+        Example("ALTER TABLE tags MODIFY a VARCHAR(20) BINARY;", setup=_TAGS, engine="mysql"),
     ),
     good=(
-        Example("ALTER TABLE users MODIFY age INT AFTER name;"),
+        Example("ALTER TABLE users MODIFY age INT AFTER name;", engine="mariadb"),
         Example("ALTER TABLE users MODIFY age INT(11);"),
+        Example("ALTER TABLE users MODIFY id INT NOT NULL;", engine="mariadb"),
         Example("ALTER TABLE users CHANGE age years INT;"),
+        Example("ALTER TABLE users MODIFY name VARCHAR(60) COLLATE utf8mb4_bin;"),
+        Example("ALTER TABLE tags MODIFY a VARCHAR(20) BINARY;", setup=_TAGS, engine="mariadb"),
         Example("CREATE TABLE tags (a INT); ALTER TABLE tags MODIFY a BIGINT;"),
     ),
 )

@@ -19,9 +19,7 @@ def check(operation: ops.ModifyColumn, context: Context) -> Iterator[Hazard]:
     old, new = context.column(operation.table, operation.column), operation.definition
     if old is None or old.type is None or new.type is None or context.is_new(operation.table):
         return
-    if old.type.name not in ("enum", "set") or new.type.name != old.type.name:
-        return
-    if mysql_types.modify_cost(old, new, table, context.catalog.engine) != "copy":
+    if mysql_types.copy_reason(old, new, table, context.catalog.engine) != "labels":
         return
     gone = [str(label) for label in old.type.modifiers if label not in new.type.modifiers]
     loss = f", and rows that hold {', '.join(gone)} fail or are emptied" if gone else ""

@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def check(operation: ops.AddConstraint | ops.DropConstraint, context: Context) -> Iterator[Hazard]:
+def check(operation: ops.AddConstraint | ops.DropConstraint | ops.DropColumn, context: Context) -> Iterator[Hazard]:
     """Report a table that is built anew around another key."""
-    kind = operation.constraint.kind if isinstance(operation, ops.AddConstraint) else operation.kind
-    if kind != "primary-key" or context.is_new(operation.table) or context.notes.get(RULE.id) is context.statement:
+    if (
+        not _changes_key(operation, context)
+        or context.is_new(operation.table)
+        or context.notes.get(RULE.id) is context.statement
+    ):
         return
     context.notes[RULE.id] = context.statement
     steps = context.statement.operations
@@ -34,6 +37,15 @@ def check(operation: ops.AddConstraint | ops.DropConstraint, context: Context) -
     )
 
 
+def _changes_key(operation: ops.AddConstraint | ops.DropConstraint | ops.DropColumn, context: Context) -> bool:
+    if isinstance(operation, ops.AddConstraint):
+        return operation.constraint.kind == "primary-key"
+    if isinstance(operation, ops.DropConstraint):
+        return operation.kind == "primary-key"
+    table = context.table(operation.table)
+    return table is not None and context.catalog.fold(operation.column) in table.primary_key
+
+
 RULE = Rule(
     engines=("mysql", "mariadb"),
     id="my-primary-key-rebuilds",
@@ -42,11 +54,12 @@ RULE = Rule(
     catalogue="B2.17",
     severity="warning",
     effect="rewrite",
-    on=(ops.AddConstraint, ops.DropConstraint),
+    on=(ops.AddConstraint, ops.DropConstraint, ops.DropColumn),
     check=check,
     bad=(
         Example("ALTER TABLE orders DROP PRIMARY KEY, ADD PRIMARY KEY (id, user_id);"),
         Example("ALTER TABLE orders DROP PRIMARY KEY;", lock="SHARED"),
+        Example("ALTER TABLE orders DROP COLUMN id;", lock="SHARED"),
     ),
     good=(Example("CREATE TABLE tags (a INT NOT NULL); ALTER TABLE tags ADD PRIMARY KEY (a);"),),
 )

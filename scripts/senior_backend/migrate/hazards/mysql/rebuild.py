@@ -36,6 +36,11 @@ def check(operation: ops.AlterTable | ops.Vacuum, context: Context) -> Iterator[
         )
 
 
+_DAYS = (
+    "CREATE TABLE days (id INT NOT NULL PRIMARY KEY) PARTITION BY RANGE (id) "
+    "(PARTITION p1 VALUES LESS THAN (10), PARTITION p2 VALUES LESS THAN (20));"
+    "CREATE TABLE day (id INT NOT NULL PRIMARY KEY);"
+)
 RULE = Rule(
     engines=("mysql", "mariadb"),
     id="my-table-rebuild",
@@ -51,11 +56,16 @@ RULE = Rule(
         Example("ALTER TABLE users ROW_FORMAT=COMPRESSED;"),
         Example("ALTER TABLE users FORCE;"),
         Example("OPTIMIZE TABLE users;", effect="none"),
-        Example("ALTER TABLE users ADD SYSTEM VERSIONING;", lock="SHARED"),
+        Example("ALTER TABLE users ADD SYSTEM VERSIONING;", lock="SHARED", engine="mariadb"),
         Example("ALTER TABLE orders PARTITION BY HASH (id) PARTITIONS 2;", effect="none"),
+        Example("ALTER TABLE days REMOVE PARTITIONING;", setup=_DAYS, effect="none"),
+        Example("ALTER TABLE days REBUILD PARTITION p1;", setup=_DAYS, effect="none"),
     ),
     good=(
         Example("ALTER TABLE users COMMENT='people';"),
+        Example("ALTER TABLE days EXCHANGE PARTITION p1 WITH TABLE day;", setup=_DAYS, effect="none"),
+        Example("ALTER TABLE days ANALYZE PARTITION p1;", setup=_DAYS, effect="none"),
+        Example("ALTER TABLE days ADD PARTITION (PARTITION p3 VALUES LESS THAN (30));", setup=_DAYS, effect="none"),
         Example("ALTER TABLE users AUTO_INCREMENT=1000;"),
         Example("CREATE TABLE tags (a INT); ALTER TABLE tags ENGINE=InnoDB;"),
     ),

@@ -1,4 +1,4 @@
-"""FULLTEXT and SPATIAL indexes."""
+"""FULLTEXT, SPATIAL and functional indexes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ if TYPE_CHECKING:
 
 def check(operation: ops.CreateIndex, context: Context) -> Iterator[Hazard]:
     """Report an index whose build stops writers."""
-    if operation.kind is None or context.is_new(operation.table):
+    kind = operation.kind or ("functional" if any(key.expression for key in operation.columns) else None)
+    if kind is None or context.is_new(operation.table):
         return
+    shown = kind if kind == "functional" else kind.upper()
+    unique = "UNIQUE " if operation.unique else ""
     yield Hazard(
-        f"building a {operation.kind.upper()} index{context.rows(operation.table)} stops all writers until it is done",
+        f"building a {shown} index{context.rows(operation.table)} stops all writers until it is done",
         "Do it in a maintenance window, or:\n"
-        + fixes.online_copy(operation.table, f"ADD {operation.kind.upper()} INDEX {operation.name or ''} (…)"),
+        + fixes.online_copy(
+            operation.table,
+            f"ADD {unique if kind == 'functional' else kind.upper() + ' '}INDEX {operation.name or ''} (…)",
+        ),
         str(operation.table),
     )
 
@@ -27,7 +33,7 @@ def check(operation: ops.CreateIndex, context: Context) -> Iterator[Hazard]:
 RULE = Rule(
     engines=("mysql", "mariadb"),
     id="my-fulltext-or-spatial-index",
-    summary="A FULLTEXT or SPATIAL index stops writers while it is built",
+    summary="A FULLTEXT, SPATIAL or functional index stops writers while it is built",
     why="The server refuses LOCK=NONE for them.",
     catalogue="B2.14",
     severity="error",
@@ -39,6 +45,11 @@ RULE = Rule(
         Example("ALTER TABLE users ADD FULLTEXT INDEX users_bio (bio);"),
         Example("CREATE FULLTEXT INDEX users_bio ON users (bio);"),
         Example("ALTER TABLE users ADD SPATIAL INDEX users_place (place);"),
+        Example("ALTER TABLE users ADD INDEX users_next ((age + 1));", engine="mysql"),
+        Example("CREATE UNIQUE INDEX users_next ON orders (id, (user_id * 2));", engine="mysql"),
     ),
-    good=(Example("ALTER TABLE users ADD INDEX users_age (age), ADD UNIQUE KEY n (name);"),),
+    good=(
+        Example("ALTER TABLE users ADD INDEX users_age (age), ADD UNIQUE KEY n (name);"),
+        Example("CREATE INDEX users_bio ON users (bio(20), age DESC);"),
+    ),
 )

@@ -20,23 +20,15 @@ def check(operation: ops.ModifyColumn, context: Context) -> Iterator[Hazard]:
     old, new = context.column(operation.table, operation.column), operation.definition
     if old is None or old.type is None or new.type is None or context.is_new(operation.table):
         return
-    if old.type.name != "varchar" or new.type.name != "varchar":
+    if mysql_types.copy_reason(old, new, table, context.catalog.engine) != "length":
         return
-    charset = mysql_types.charset(old, table)
-    if charset != mysql_types.charset(new, table) or _length(new.type.modifiers) < _length(old.type.modifiers):
-        return
-    if mysql_types.modify_cost(old, new, table, context.catalog.engine) != "copy":
-        return
+    charset = "" if old.type.name == "varbinary" else f" in {mysql_types.charset(new, table)}"
     yield Hazard(
-        f"{new.type} may take more than 255 bytes in {charset}, {old.type} could not: the length needs a second byte, "
+        f"{new.type} may take more than 255 bytes{charset}, {old.type} could not: the length needs a second byte, "
         f"so the table{context.rows(operation.table)} is copied while nobody can write to it",
         fixes.online_copy(operation.table, f"MODIFY {text.backticked(operation.column)} {new.type} …"),
         str(operation.table),
     )
-
-
-def _length(modifiers: tuple[int | str, ...]) -> int:
-    return modifiers[0] if modifiers and isinstance(modifiers[0], int) else 0
 
 
 RULE = Rule(
@@ -56,14 +48,23 @@ RULE = Rule(
             "ALTER TABLE tags MODIFY a VARCHAR(300);",
             setup="CREATE TABLE tags (a VARCHAR(30)) DEFAULT CHARSET=utf8mb4;",
             engine="mysql",
-            runs=False,
         ),
+        Example(
+            "ALTER TABLE tags MODIFY a VARCHAR(64) CHARACTER SET utf8mb4;",
+            setup="CREATE TABLE tags (a VARCHAR(64) CHARACTER SET utf8mb3);",
+        ),
+        Example("ALTER TABLE tags MODIFY a VARBINARY(300);", setup="CREATE TABLE tags (a VARBINARY(200));"),
     ),
     good=(
         Example("ALTER TABLE users MODIFY name VARCHAR(63);"),
         Example(
             "ALTER TABLE tags MODIFY a VARCHAR(300);",
             setup="CREATE TABLE tags (a VARCHAR(30)) DEFAULT CHARSET=utf8mb4;",
+            engine="mariadb",
+        ),
+        Example(
+            "ALTER TABLE tags MODIFY a VARCHAR(63) CHARACTER SET utf8mb4;",
+            setup="CREATE TABLE tags (a VARCHAR(63) CHARACTER SET utf8mb3);",
         ),
         Example(
             "ALTER TABLE tags MODIFY a VARCHAR(200);",

@@ -15,6 +15,7 @@ _NOT_CONSTANT = frozenset(("CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME"))
 
 
 def _reason(operation: ops.AddColumn, context: Context) -> str | None:
+    """Return why SQLite refuses the column; all but UNIQUE and PRIMARY KEY pass on a table without rows."""
     column = operation.column
     default = column.default
     empty = default is None or default.is_null
@@ -37,8 +38,9 @@ def check(operation: ops.AddColumn, context: Context) -> Iterator[Hazard]:
     """Report a column that SQLite does not add."""
     reason = _reason(operation, context)
     if reason is not None:
+        when = "" if "UNIQUE" in reason else " as soon as the table has a row"
         yield Hazard(
-            f"SQLite refuses it: {reason}",
+            f"SQLite refuses it{when}: {reason}",
             f"Add {text.identifier(operation.column.name)} without that and fill it; or rebuild the table "
             "(`db_migrate.py rewrite` writes the steps).",
             str(operation.table),
