@@ -12,7 +12,7 @@ from senior_backend.health.attempts import Trace, attempts
 from senior_backend.health.engine import Engine
 from senior_backend.health.model import Result, Service
 from senior_backend.health.outcomes import Job, Outcome
-from senior_backend.health.probes import all_probes
+from senior_backend.health.probes import of_type
 
 CONCURRENCY = 64
 """Moderate on purpose: more checks in flight finish no sooner, and the times they measure are those of a queue."""
@@ -102,12 +102,11 @@ class Checker:
         until: float | None,
         take: Callable[[Result, Outcome], None],
     ) -> None:
-        probes = all_probes()
-
         def job(service: Service) -> Job:
             trace = Trace()
-            converse = probes[service.type].converse
-            return Job((service, trace), lambda: attempts(service, converse, trace), service.timeout)
+            probe = of_type(service.type)
+            assert probe is not None
+            return Job((service, trace), lambda: attempts(service, probe.converse, trace), service.timeout)
 
         def finished(outcome: Outcome) -> None:
             service, trace = outcome.key

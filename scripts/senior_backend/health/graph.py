@@ -36,6 +36,8 @@ class SharedCause:
 
 def resolve(results: Sequence[Result]) -> list[Result]:
     """Return the results with failures behind a failing dependency marked `blocked`, and their root causes named."""
+    if not any(result.state == "down" for result in results):
+        return list(results)
     by_name = {result.service.name: result for result in results}
     causes: dict[str, tuple[str, ...]] = {}
     for name in _dependencies_first(by_name):
