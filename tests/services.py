@@ -41,6 +41,7 @@ SERVICES = {
     for service in (
         Service("postgresql", "TEST_POSTGRESQL_URL", "postgresql://postgres@127.0.0.1:5432/postgres"),
         Service("mariadb", "TEST_MARIADB_URL", "mysql://root@127.0.0.1:3306/test"),
+        Service("mysql", "TEST_MYSQL_URL", "mysql://root@127.0.0.1:33306/"),
         Service("redis", "TEST_REDIS_URL", "redis://127.0.0.1:6379/0"),
         Service("rabbitmq", "TEST_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672/"),
         Service("nats", "TEST_NATS_URL", "nats://127.0.0.1:4222"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -128,7 +127,7 @@ class Checker:
                 final[result.service.name] = result
                 return
             looks = (*(before.looks or (_total(before),)), _total(result))
-            result = dataclasses.replace(result, looks=looks)
+            result = result._replace(looks=looks)
             quick = judge.crowding(result) and _total(result) < QUICK
             if (judge.is_slow(result) or quick) and not last:
                 remaining.append(result.service)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -49,8 +48,7 @@ def resolve(results: Sequence[Result]) -> list[Result]:
         causes[name] = tuple(roots) or (name,)
         if roots:
             step = next_step("dependency", causes=", ".join(roots))
-            by_name[name] = dataclasses.replace(
-                result,
+            by_name[name] = result._replace(
                 state="blocked",
                 reason="dependency",
                 own_reason=result.reason,

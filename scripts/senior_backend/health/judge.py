@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -125,7 +124,7 @@ def _first_failure(rules: Iterable[Assertion], seen: Observation) -> tuple[Asser
 def _with(base: Result, state: State, reason: str, detail: str) -> Result:
     service = base.service
     step = next_step(reason, host=service.host, port=service.port)
-    return dataclasses.replace(base, state=state, reason=reason, detail=detail, next_step=step)
+    return base._replace(state=state, reason=reason, detail=detail, next_step=step)
 
 
 # -- doubt --------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -94,6 +95,11 @@ def by_word() -> Mapping[str, Probe]:
 def by_scheme() -> Mapping[str, tuple[Probe, bool]]:
     """Return each URL scheme's probe and whether the scheme means TLS from the first byte."""
     return {scheme: (probe, tls) for probe in all_probes().values() for scheme, tls in probe.schemes.items()}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what is sent to `host` never leaves this machine."""
+    return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
 
 
 def connect_step(service: Service) -> Any:

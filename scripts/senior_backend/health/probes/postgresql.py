@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, parse_qs, unquote
 
 from senior_backend.health.config.values import TEXT, WORD, Example, Field, one_of, plain_value
 from senior_backend.health.model import Service
-from senior_backend.health.probes import Probe
+from senior_backend.health.probes import Probe, is_loopback
 from senior_backend.health.probes._scram import Scram
 from senior_backend.health.steps import (
     Answer,
@@ -205,7 +205,7 @@ def _frame(kind: bytes, body: bytes) -> bytes:
 
 
 def _is_local(service: Service) -> bool:
-    return bool(service.options.get("socket")) or service.host in ("localhost", "127.0.0.1", "::1")
+    return bool(service.options.get("socket")) or is_loopback(service.host)
 
 
 def _from_url(parts: SplitResult) -> Mapping[str, Any]:
