@@ -137,3 +137,25 @@ def printable(data: bytes | str, limit: int = 60) -> str:
     text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
     shown = "".join(char if char.isprintable() else "·" for char in text[: limit + 1])
     return repr(shown[:limit] + ("…" if len(shown) > limit else ""))
+
+
+_SPEAKERS = (
+    (b"\x15\x03", "TLS"),
+    (b"HTTP/", "HTTP"),
+    (b"SSH-", "SSH"),
+    (b"220", "SMTP or FTP"),
+    (b"+PONG", "Redis"),
+    (b"-ERR", "Redis or NATS"),
+    (b"INFO", "NATS"),
+    (b"AMQP", "AMQP"),
+    (b"RFB ", "VNC"),
+)
+
+
+def stranger(wanted: str, data: bytes) -> Failure:
+    """Return the failure of an answer that is not of the wanted protocol, with the one that it looks like."""
+    known = next((name for start, name in _SPEAKERS if data.startswith(start)), "")
+    if not known and len(data) > 4 and data[3:5] == b"\0\x0a":
+        known = "MySQL"  # packet number 0, protocol 10
+    looks = f", it looks like {known}" if known else ""
+    return Failure("protocol_mismatch", f"not {wanted}{looks}: the answer begins {printable(data)}")

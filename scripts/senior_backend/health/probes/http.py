@@ -26,6 +26,7 @@ from senior_backend.health.steps import (
     TlsOptions,
     Until,
     printable,
+    stranger,
 )
 
 HEAD_LIMIT = 65536
@@ -117,7 +118,7 @@ def head() -> Generator[Step, Any, tuple[int, dict[str, str]]]:
     """Read a status line and headers."""
     first = yield Exactly(5)
     if first != b"HTTP/":
-        raise Failure("protocol_mismatch", f"not HTTP: the answer begins {printable(first)}")
+        raise stranger("HTTP", first)
     block = yield Until(b"\r\n\r\n", HEAD_LIMIT)
     lines = block.decode("latin-1").split("\r\n")
     words = lines[0].split(" ", 2)

@@ -27,6 +27,7 @@ from senior_backend.health.steps import (
     StartTls,
     Step,
     printable,
+    stranger,
 )
 
 PROTOCOL_3 = 196608
@@ -179,13 +180,14 @@ def _message() -> Generator[Step, Any, tuple[bytes, bytes]]:
     kind = yield Exactly(1)
     if kind not in b"RSKZENDTCIvGHdcsA1235tn":
         raise Failure("protocol_mismatch", f"not PostgreSQL: the answer begins {printable(kind)}")
-    return kind, (yield from _rest_of_message())
+    return kind, (yield from _rest_of_message(kind))
 
 
-def _rest_of_message() -> Generator[Step, Any, bytes]:
-    (size,) = struct.unpack("!I", (yield Exactly(4)))
+def _rest_of_message(kind: bytes = b"E") -> Generator[Step, Any, bytes]:
+    head = yield Exactly(4)
+    (size,) = struct.unpack("!I", head)
     if not 4 <= size <= MAX_MESSAGE:
-        raise Failure("protocol_mismatch", f"not PostgreSQL: a message of {size} bytes")
+        raise stranger("PostgreSQL", kind + head)
     return (yield Exactly(size - 4)) if size > 4 else b""
 
 
