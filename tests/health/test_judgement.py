@@ -315,3 +315,14 @@ def test_each_usual_status_has_its_own_next_step(status: int, word: str) -> None
 def test_what_speaks_on_the_wrong_port_is_named(data: bytes, name: str) -> None:
     assert f"it looks like {name}" in stranger("AMQP", data).detail
     assert "looks like" not in stranger("AMQP", b"garbage").detail
+
+
+def test_a_component_that_is_a_failing_service_is_an_undeclared_cause() -> None:
+    def found(needs: list[str]) -> list[graph.SharedCause]:
+        made = configured({"name": "api", "url": "http://a/", "depends_on": needs}, {"name": "db", "url": "http://b/"})
+        api = Result(made.services[0], "down", "component_down", components={"db": "down", "cache": "down"})
+        return graph.shared_causes([api, Result(made.services[1], "down", "refused")])
+
+    assert [(cause.kind, cause.subject, cause.services) for cause in found([])] == [("component", "db", ("api", "db"))]
+    assert "add `depends_on: [db]` to api" in found([])[0].message
+    assert found(["db"]) == []

@@ -118,6 +118,22 @@ def shared_causes(results: Sequence[Result]) -> list[SharedCause]:
                 )
             )
     found.extend(_by_place(results))
+    found.extend(_by_component(results))
+    return found
+
+
+def _by_component(results: Sequence[Result]) -> list[SharedCause]:
+    """Return services that report a failing part which is itself a failing service that they do not depend on."""
+    down = {result.service.name.lower(): result for result in results if result.failing}
+    found = []
+    for result in results:
+        for part, level in result.components.items():
+            culprit = down.get(part.rpartition(".")[2].partition(":")[0].lower()) if level == "down" else None
+            if culprit is None or culprit is result or culprit.service.name in result.service.depends_on:
+                continue
+            name, cause = result.service.name, culprit.service.name
+            message = f"{name} reports {part} as down, and {cause} is: add `depends_on: [{cause}]` to {name}"
+            found.append(SharedCause("component", cause, tuple(sorted((name, cause))), message))
     return found
 
 

@@ -47,6 +47,9 @@ def judge(service: Service, outcome: Outcome, trace: Trace, now: float) -> Resul
         health = _body_health(service, result)
         seen = Observation(result.facts, phases, result.headers, result.body, days)
         ruling = _rule(service, result, seen, health)
+        if ruling.state == "up" and outcome.passed_over and service.host != "localhost":
+            dead = f"{', '.join(outcome.passed_over)} of {service.host} accepts no connection"
+            ruling = ruling._replace(detail=f"{ruling.detail}; {dead}" if ruling.detail else dead)
     return Result(
         service,
         ruling.state,

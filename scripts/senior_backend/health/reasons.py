@@ -129,12 +129,12 @@ STATUS_STEPS: dict[int, str] = {
     429: "The service limits its callers: check less often, or exempt the health path from the limit.",
     500: "The service fails while it handles the request: read its log at this time.",
     502: "A proxy answers, and the service behind it does not: check that one, and list it under `depends_on`.",
-    503: "It answers for itself that it is not ready (overload, drain), or a proxy has no healthy backend left: read the "
+    503: "It says itself that it is not ready (overload, drain), or a proxy has no healthy backend left: read the "
     "response, then check what stands behind it.",
     504: "A proxy answers, and the service behind it is too slow or unreachable: check that one, and list it under "
     "`depends_on`.",
 }
-"""What to do about an HTTP status (RFC 9110, section 15) that is not the expected one, where it tells more than that."""
+"""What to do about an HTTP status (RFC 9110, section 15) that is not the expected one."""
 
 
 def next_step(code: str, *, host: str = "", port: int | None = None, causes: str = "") -> str:

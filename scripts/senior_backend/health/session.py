@@ -51,9 +51,7 @@ def open_session(options: argparse.Namespace, environment: Mapping[str, str]) ->
     services = _selected(configuration, options.only or [])
     if options.allow_exec:
         services = tuple(
-            service._replace(options={**service.options, "allowed": True})
-            if service.type == "exec"
-            else service
+            service._replace(options={**service.options, "allowed": True}) if service.type == "exec" else service
             for service in services
         )
     from senior_backend.health.check import CONCURRENCY

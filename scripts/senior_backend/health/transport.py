@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 CHUNK = 65536
 _PENDING = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN, errno.EALREADY})
+_DEAD = frozenset({"refused", "connect_timeout", "connection_reset"})
+"""What the far end of an address does; a missing route, as where there is no IPv6, is this machine's."""
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
@@ -61,6 +63,7 @@ class Check:
     ended: bool = False
     has_sent: bool = False
     address: str | None = None
+    passed_over: tuple[str, ...] = ()
     endpoint: tuple[str, int] | None = None
     certificate: Certificate | None = None
     parked: bool = False
@@ -95,6 +98,7 @@ class Transport(ABC):
         check.target, check.attempt, check.tls = target, 0, None
         check.buffer.clear()
         check.ended = check.has_sent = False
+        check.passed_over = ()
         check.phases = Phases()
         check.mark = self._clock()
         if target.transport == "unix":
@@ -161,6 +165,8 @@ class Transport(ABC):
         self._close(check)
         if check.attempt + 1 < len(check.addresses):
             check.attempt += 1
+            if failure.reason in _DEAD and check.address:
+                check.passed_over = (*check.passed_over, check.address)
             return self._open_socket(check)
         raise failure
 

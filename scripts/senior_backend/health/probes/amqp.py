@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, unquote
 from senior_backend.health.config.values import TEXT, WORD, Example, Field
 from senior_backend.health.model import Service
 from senior_backend.health.probes import Probe, connect_step
-from senior_backend.health.steps import Answer, Conversation, Exactly, Failure, Send, Step, printable, stranger
+from senior_backend.health.steps import Answer, Conversation, Exactly, Failure, Send, Step, stranger
 
 HEADER = b"AMQP\x00\x00\x09\x01"
 METHOD, HEARTBEAT, FRAME_END = 1, 8, 0xCE
