@@ -126,17 +126,29 @@ def test_a_probe_is_found_by_the_name_of_its_module() -> None:
             assert of_word(word) is probe
         for scheme, tls in probe.schemes.items():
             assert of_scheme(scheme) == (probe, tls)
-    assert of_type("_scram") is of_word("htp") is of_scheme("htps") is None
+    assert of_type("_scram") is None
+    assert of_word("htp") is None
+    assert of_scheme("htps") is None
 
 
 def test_rsa_is_what_openssl_decrypts(tmp_path: Path) -> None:
     program = services.program("openssl", "it makes a key")
-    key, public, sealed = tmp_path / "key", tmp_path / "public", tmp_path / "sealed"
+    key, public, sealed = str(tmp_path / "key"), str(tmp_path / "public"), tmp_path / "sealed"
     subprocess.run([program, "genrsa", "-out", key, "2048"], check=True, capture_output=True)
     subprocess.run([program, "rsa", "-in", key, "-pubout", "-out", public], check=True, capture_output=True)
     for message in (b"", b"right, p\xc3\xa4ssword\0", b"x" * 214):
-        sealed.write_bytes(_rsa.encrypt(message, _rsa.public_key(public.read_bytes())))
-        command = [program, "pkeyutl", "-decrypt", "-inkey", key, "-in", sealed, "-pkeyopt", "rsa_padding_mode:oaep"]
+        sealed.write_bytes(_rsa.encrypt(message, _rsa.public_key(Path(public).read_bytes())))
+        command = [
+            program,
+            "pkeyutl",
+            "-decrypt",
+            "-inkey",
+            key,
+            "-in",
+            str(sealed),
+            "-pkeyopt",
+            "rsa_padding_mode:oaep",
+        ]
         assert subprocess.run(command, check=True, capture_output=True).stdout == message
     with pytest.raises(ValueError, match="too long"):
-        _rsa.encrypt(b"x" * 215, _rsa.public_key(public.read_bytes()))
+        _rsa.encrypt(b"x" * 215, _rsa.public_key(Path(public).read_bytes()))

@@ -59,9 +59,9 @@ class Some(NamedTuple):
 
 
 class Exactly(NamedTuple):
-    """Read `count` bytes."""
+    """Read `size` bytes."""
 
-    count: int
+    size: int
 
 
 class Until(NamedTuple):

@@ -259,9 +259,9 @@ class Transport(ABC):
         """Return what a read step asks for, or None where it has to wait for more."""
         buffer = check.buffer
         if type(step) is Exactly:
-            if len(buffer) >= step.count:
-                taken = bytes(buffer[: step.count])
-                del buffer[: step.count]
+            if len(buffer) >= step.size:
+                taken = bytes(buffer[: step.size])
+                del buffer[: step.size]
                 return taken
         elif type(step) is Until:
             end = buffer.find(step.delimiter)
@@ -357,7 +357,7 @@ class Transport(ABC):
 
         check.tls, check.stage = step, "handshake"
         try:
-            wrapped = tls.wrap(check.sock, step.server_name, step.options or TlsOptions(), alpn)
+            wrapped = tls.wrap(check.sock, step.server_name, step.options, alpn)
         except Failure as error:
             self._resume(check, failure=error)
             return
