@@ -83,15 +83,17 @@ def module(workspace: Path, name: str) -> Iterator[ModuleType]:
 
 
 @contextlib.asynccontextmanager
-async def schema(ddl: str) -> AsyncIterator[Callable[[], Awaitable[psycopg.AsyncConnection[Any]]]]:
-    """Yield a function that opens autocommit connections to a fresh schema with `ddl`."""
+async def schema(ddl: str) -> AsyncIterator[Callable[..., Awaitable[psycopg.AsyncConnection[Any]]]]:
+    """Yield a function that opens autocommit connections to a fresh schema with `ddl`; it passes on psycopg's options."""
     import psycopg
 
     name = f"eval_{secrets.token_hex(6)}"
     opened: list[psycopg.AsyncConnection[Any]] = []
 
-    async def connect() -> psycopg.AsyncConnection[Any]:
-        connection = await psycopg.AsyncConnection.connect(POSTGRESQL, autocommit=True, options=f"-csearch_path={name}")
+    async def connect(**options: Any) -> psycopg.AsyncConnection[Any]:
+        connection = await psycopg.AsyncConnection.connect(
+            POSTGRESQL, autocommit=True, options=f"-csearch_path={name}", **options
+        )
         opened.append(connection)
         return connection
 
@@ -106,6 +108,18 @@ async def schema(ddl: str) -> AsyncIterator[Callable[[], Awaitable[psycopg.Async
                 with contextlib.suppress(psycopg.Error):
                     await connection.close()
             await admin.execute(f"DROP SCHEMA {name} CASCADE".encode())
+
+
+def slow_cursor(seconds: float) -> type[psycopg.AsyncCursor[Any]]:
+    """Return a cursor that waits so long before each statement, so that others come in between two of them."""
+    import psycopg
+
+    class SlowCursor(psycopg.AsyncCursor[Any]):
+        async def execute(self, *arguments: Any, **options: Any) -> Any:
+            await asyncio.sleep(seconds)
+            return await super().execute(*arguments, **options)
+
+    return SlowCursor
 
 
 async def scalar(connection: psycopg.AsyncConnection[Any], query: str) -> Any:

@@ -53,6 +53,18 @@ def grade(workspace: Path) -> list[Check]:
                 assert seen == {"price": 2}, f"after the change readers still get {seen}"
                 return "the late reader's value was not kept"
 
+        async def after() -> str:
+            origin, product = Origin({"price": 1}, 0.3), secrets.token_hex(8)
+            async with Redis.from_url(REDIS) as redis, Redis.from_url(REDIS) as other:
+                early = asyncio.create_task(products.get(redis, product, origin.load))
+                await asyncio.sleep(0.1)
+                origin.value = {"price": 2}
+                await products.changed(other, product)
+                seen = await products.get(redis, product, origin.load)
+                assert seen == {"price": 2}, f"a reader that came after the change got {seen}"
+                await early
+                return "a reader after the change gets the new value"
+
         async def absent() -> str:
             origin, product = Origin(None), secrets.token_hex(8)
             async with Redis.from_url(REDIS) as redis:
@@ -75,6 +87,7 @@ def grade(workspace: Path) -> list[Check]:
         return [
             check_async("100 readers at once load once", stampede),
             check_async("a reader that loaded before a change does not put the old value back", late),
+            check_async("a reader that comes after a change does not get a load from before it", after),
             check_async("absence is cached for a short time", absent),
             check_async("without Redis the origin answers", gone),
         ]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
-from evals.grading import Check, check_async, module, schema
+from evals.grading import Check, check_async, module, schema, slow_cursor
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+STEPS = 12
+"""Moments, 30 ms apart, at which a session ends beside a refresh whose statements are slow."""
 
 
 def grade(workspace: Path) -> list[Check]:
@@ -76,9 +80,32 @@ def grade(workspace: Path) -> list[Check]:
                     assert all(token not in row[0] for row in rows), f"the token stands in {table} as it is"
                 return "only a hash is stored"
 
+        async def beside() -> str:
+            async with schema(ddl) as connect:
+                slow, fast = await connect(cursor_factory=slow_cursor(0.05)), await connect()
+                begun = []
+                for _ in range(2 * STEPS):
+                    first = await sessions.login(fast, "alice")
+                    begun.append((first, (await sessions.refresh(fast, first))[1]))
+                await asyncio.sleep(2.3)
+                for number, (first, current) in enumerate(begun):
+                    rotation = asyncio.create_task(sessions.refresh(slow, current))
+                    await asyncio.sleep(number // 2 * 0.03)
+                    if number % 2:
+                        await sessions.logout(fast, current)
+                    else:
+                        assert await denied(fast, first)
+                    with contextlib.suppress(sessions.Denied):
+                        _, successor = await rotation
+                        assert await denied(fast, successor), (
+                            f"a token issued beside a {'logout' if number % 2 else 'replay'} still works"
+                        )
+                return f"{2 * STEPS} sessions ended beside a refresh, and nothing outlived them"
+
         return [
             check_async("of 20 concurrent uses exactly one gets the next token", race),
             check_async("a replayed token ends its session and no other", theft),
             check_async("logout ends the whole session", out),
+            check_async("the end of a session beside a refresh ends the next token too", beside),
             check_async("tokens are not stored as they are", stored),
         ]

@@ -51,6 +51,16 @@ def test_100_concurrent_readers_of_5_processes_load_once() -> None:
     with_redis(body)
 
 
+def test_a_burst_does_not_open_a_connection_for_each_caller() -> None:
+    async def body(redis: Redis, key: str) -> None:
+        async with Redis.from_url(URL, max_connections=8) as bounded:  # one more than eight raises
+            cache, source = CacheAside(bounded, timeout=5), Source(1, delay=0)
+            assert await asyncio.gather(*(cache.get(key, source.load) for _ in range(200))) == [1] * 200
+            assert source.loads == 1
+
+    with_redis(body)
+
+
 def test_a_value_read_before_an_invalidation_is_not_stored_after_it() -> None:
     async def body(redis: Redis, key: str) -> None:
         cache, source = CacheAside(redis, timeout=5), Source("old", delay=0.2)
@@ -60,6 +70,66 @@ def test_a_value_read_before_an_invalidation_is_not_stored_after_it() -> None:
         await CacheAside(redis, timeout=5).invalidate(key)
         assert await reader == "old"  # ... which it may return, having asked before the commit
         assert await CacheAside(redis, timeout=5).get(key, source.load) == "new"
+
+    with_redis(body)
+
+
+def test_a_caller_that_comes_after_a_change_does_not_join_a_load_from_before_it() -> None:
+    async def body(redis: Redis, key: str) -> None:
+        cache, source = CacheAside(redis, timeout=5), Source("old", delay=0.3)
+        early = asyncio.create_task(cache.get(key, source.load))
+        await asyncio.sleep(0.1)
+        source.value = "new"
+        await CacheAside(redis, timeout=5).invalidate(key)  # in another process
+        late = asyncio.create_task(cache.get(key, source.load))
+        assert await late == "new"
+        assert await early == "old"
+        assert await cache.get(key, source.load) == "new"
+
+    with_redis(body)
+
+
+def test_a_load_longer_than_the_lease_is_still_the_only_one() -> None:
+    async def body(redis: Redis, key: str) -> None:
+        source = Source(1, delay=1.0)
+        caches = [CacheAside(redis, timeout=5, lease=0.3) for _ in range(4)]
+        assert await asyncio.gather(*(cache.get(key, source.load) for cache in caches)) == [1] * 4
+        assert source.loads == 1
+
+    with_redis(body)
+
+
+def test_a_load_that_hangs_fails_and_lets_the_next_one_try() -> None:
+    async def body(redis: Redis, key: str) -> None:
+        cache = CacheAside(redis, timeout=5, load_timeout=0.2)
+        with pytest.raises(TimeoutError):
+            await cache.get(key, Source(1, delay=60).load)
+        async with asyncio.timeout(2):
+            assert await cache.get(key, Source(2, delay=0).load) == 2
+
+    with_redis(body)
+
+
+def test_callers_do_not_share_an_object() -> None:
+    async def body(redis: Redis, key: str) -> None:
+        for cache in (CacheAside(redis, timeout=5), CacheAside(Redis.from_url("redis://127.0.0.1:1/0"))):
+            source = Source({"tags": []}, delay=0.1)
+            one, two = await asyncio.gather(cache.get(key, source.load), cache.get(key, source.load))
+            one["tags"].append("mine")
+            assert two == {"tags": []}
+
+    with_redis(body)
+
+
+def test_an_invalidation_goes_on_when_its_caller_is_cancelled() -> None:
+    async def body(redis: Redis, key: str) -> None:
+        cache = CacheAside(redis, timeout=5)
+        await cache.get(key, Source("old", delay=0).load)
+        request = asyncio.create_task(cache.invalidate(key))
+        await asyncio.sleep(0)
+        request.cancel()
+        await asyncio.sleep(0.2)
+        assert await cache.get(key, Source("new", delay=0).load) == "new"
 
     with_redis(body)
 
@@ -102,22 +172,25 @@ def test_a_loader_that_died_delays_others_by_its_lease_at_most() -> None:
     with_redis(body)
 
 
-def test_one_cancelled_caller_does_not_take_the_value_from_the_others() -> None:
+def test_a_cancelled_caller_leaves_the_key_to_the_others_at_once() -> None:
     async def body(redis: Redis, key: str) -> None:
-        cache, source = CacheAside(redis, timeout=5), Source(1, delay=0.2)
-        first, second = (asyncio.create_task(cache.get(key, source.load)) for _ in range(2))
-        await asyncio.sleep(0.05)
-        first.cancel()
-        assert await second == 1
+        for cache in (CacheAside(redis, timeout=5, lease=30), CacheAside(Redis.from_url("redis://127.0.0.1:1/0"))):
+            source = Source(1, delay=0.2)
+            first, second = (asyncio.create_task(cache.get(key, source.load)) for _ in range(2))
+            await asyncio.sleep(0.05)
+            first.cancel()
+            async with asyncio.timeout(5):
+                assert await second == 1
 
     with_redis(body)
 
 
-def test_without_redis_the_source_answers() -> None:
+def test_without_redis_the_source_answers_once_for_a_process() -> None:
     async def run() -> None:
-        source = Source(1, delay=0)
+        source = Source(1, delay=0.2)
         cache = CacheAside(Redis.from_url("redis://127.0.0.1:1/0"))
-        assert await cache.get("x", source.load) == 1
+        assert await asyncio.gather(*(cache.get("x", source.load) for _ in range(100))) == [1] * 100
+        assert source.loads == 1
         with pytest.raises(RedisError):
             await cache.invalidate("x")
 

@@ -1,15 +1,18 @@
-"""Proof of refresh_tokens.py on a real PostgreSQL: 100 uses at once, theft, expiry, logout."""
+"""Proof of refresh_tokens.py on a real PostgreSQL: 100 uses at once, revocations beside rotations, theft, expiry."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
 from pg_proof import schema
 from refresh_tokens import SCHEMA, Invalid, Issued, Reused, Superseded, issue, revoke, revoke_all, rotate
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 
 def test_of_100_concurrent_uses_one_gets_the_successor() -> None:
@@ -51,6 +54,80 @@ def test_reuse_after_the_grace_revokes_thief_and_victim_but_not_other_logins() -
     asyncio.run(run())
 
 
+async def _meanwhile(
+    connect: Callable[..., Awaitable[psycopg.AsyncConnection[Any]]],
+    token: str,
+    *calls: Callable[[], Awaitable[object]],
+    hold: float = 0,
+) -> list[object]:
+    """Hold the row of `token`, begin `calls` 0.2 s apart, let go `hold` seconds later, and return what came of each."""
+    holder = await connect()
+    async with holder.transaction():
+        held = await holder.execute(
+            "SELECT 1 FROM refresh_token WHERE hash = sha256(convert_to(%s, 'UTF8')) FOR UPDATE", [token]
+        )
+        assert await held.fetchone()
+        running = []
+        for call in calls:
+            running.append(asyncio.ensure_future(call()))
+            await asyncio.sleep(0.2)
+        await asyncio.sleep(hold)
+    return await asyncio.gather(*running, return_exceptions=True)
+
+
+@pytest.mark.parametrize("ending", ["logout", "every session", "reuse"])
+def test_a_revocation_beside_a_rotation_ends_the_successor_too(ending: str) -> None:
+    async def run() -> None:
+        async with schema(SCHEMA) as connect:
+            first, second = await connect(), await connect()
+            old = await issue(first, "alice")
+            current = await rotate(first, old.token)
+
+            async def end() -> None:
+                if ending == "logout":
+                    await revoke(second, current.token)
+                elif ending == "every session":
+                    await revoke_all(second, "alice")
+                else:
+                    with pytest.raises(Reused):
+                        await rotate(second, old.token, grace=0)
+
+            rotated, ended = await _meanwhile(connect, current.token, lambda: rotate(first, current.token), end)
+            assert isinstance(rotated, Issued)
+            assert ended is None
+            with pytest.raises(Invalid):
+                await rotate(first, rotated.token)
+
+    asyncio.run(run())
+
+
+def test_who_waited_for_a_slow_rotation_is_no_thief() -> None:
+    async def run() -> None:
+        async with schema(SCHEMA) as connect:
+            first, second = await connect(), await connect()
+            token = (await issue(first, "alice")).token
+            rotated, beside = await _meanwhile(
+                connect, token, lambda: rotate(first, token), lambda: rotate(second, token, grace=1), hold=1.2
+            )
+            assert isinstance(rotated, Issued)
+            assert isinstance(beside, Superseded)
+            assert await rotate(first, rotated.token)
+
+    asyncio.run(run())
+
+
+def test_not_inside_a_transaction_that_would_undo_the_revocation() -> None:
+    async def run() -> None:
+        async with schema(SCHEMA) as connect:
+            connection = await connect()
+            token = (await issue(connection, "alice")).token
+            with pytest.raises(RuntimeError, match="roll the revocation back"):
+                async with connection.transaction():
+                    await rotate(connection, token)
+
+    asyncio.run(run())
+
+
 def test_idle_and_absolute_expiry() -> None:
     async def run() -> None:
         async with schema(SCHEMA) as connect:
@@ -77,7 +154,7 @@ def test_logout_ends_the_family_and_revoke_all_every_one() -> None:
             third = await issue(connection, "alice")
             await revoke(connection, second.token)
             await revoke(connection, "unknown")
-            for token in (first.token, second.token, "unknown", ""):
+            for token in (first.token, second.token, "unknown", "", "\ud800"):
                 with pytest.raises(Invalid):
                     await rotate(connection, token)
             await revoke_all(connection, "alice")

@@ -36,6 +36,47 @@ test("a value read before an invalidation is not stored after it", () =>
     assert.equal(await new CacheAside(redis, { timeoutMs: 5000 }).get(key, source.load), "new");
   }));
 
+test("a caller that comes after a change does not join a load from before it", () =>
+  withRedis(async (redis) => {
+    const source = new Source("old", 300);
+    const key = unique();
+    const cache = new CacheAside(redis, { timeoutMs: 5000 });
+    const early = cache.get(key, source.load);
+    await sleep(100);
+    source.value = "new";
+    await new CacheAside(redis, { timeoutMs: 5000 }).invalidate(key); // in another process
+    assert.equal(await cache.get(key, source.load), "new");
+    assert.equal(await early, "old");
+    assert.equal(await cache.get(key, source.load), "new");
+  }));
+
+test("a load longer than the lease is still the only one", () =>
+  withRedis(async (redis) => {
+    const source = new Source(1, 1000);
+    const key = unique();
+    const caches = Array.from({ length: 4 }, () => new CacheAside(redis, { timeoutMs: 5000, leaseMs: 300 }));
+    assert.deepEqual(await Promise.all(caches.map((cache) => cache.get(key, source.load))), [1, 1, 1, 1]);
+    assert.equal(source.loads, 1);
+  }));
+
+test("a load that hangs fails and lets the next one try", () =>
+  withRedis(async (redis) => {
+    const key = unique();
+    const cache = new CacheAside(redis, { timeoutMs: 5000, loadTimeoutMs: 200 });
+    await assert.rejects(cache.get(key, new Source(1, 1000).load), /too long/);
+    assert.equal(await cache.get(key, new Source(2, 0).load), 2);
+  }));
+
+test("callers do not share an object, and a Redis that is away is one load", () =>
+  withHangingRedis(async (redis) => {
+    const source = new Source({ tags: [] }, 300);
+    const cache = new CacheAside(redis, { timeoutMs: 50 });
+    const [one, two] = (await Promise.all([cache.get("x", source.load), cache.get("x", source.load)])) as { tags: string[] }[];
+    one!.tags.push("mine");
+    assert.deepEqual(two, { tags: [] });
+    assert.equal(source.loads, 1);
+  }));
+
 test("absent things are cached for a short time and found once created", () =>
   withRedis(async (redis) => {
     const source = new Source(null, 0);

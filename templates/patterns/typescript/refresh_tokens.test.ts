@@ -23,6 +23,47 @@ test("reuse after the grace revokes thief and victim but not other logins", () =
     assert.ok(await rotate(pool, other.token));
   }));
 
+for (const ending of ["logout", "every session", "reuse"]) {
+  test(`a revocation beside a rotation ends the successor too: ${ending}`, () =>
+    withSchema(SCHEMA, async (pool) => {
+      const old = await issue(pool, "alice");
+      const current = await rotate(pool, old.token);
+      const holder = await pool.connect();
+      await holder.query("BEGIN");
+      await holder.query("SELECT 1 FROM refresh_token WHERE hash = sha256(convert_to($1, 'UTF8')) FOR UPDATE", [current.token]);
+      const rotated = rotate(pool, current.token);
+      await sleep(200);
+      const ended =
+        ending === "logout"
+          ? revoke(pool, current.token)
+          : ending === "every session"
+            ? revokeAll(pool, "alice")
+            : assert.rejects(rotate(pool, old.token, { graceMs: 0 }), Reused);
+      await sleep(200);
+      await holder.query("COMMIT");
+      holder.release();
+      const successor = await rotated;
+      await ended;
+      await assert.rejects(rotate(pool, successor.token), Invalid);
+    }));
+}
+
+test("who waited for a slow rotation is no thief", () =>
+  withSchema(SCHEMA, async (pool) => {
+    const first = await issue(pool, "alice");
+    const holder = await pool.connect();
+    await holder.query("BEGIN");
+    await holder.query("SELECT 1 FROM refresh_token WHERE hash = sha256(convert_to($1, 'UTF8')) FOR UPDATE", [first.token]);
+    const rotated = rotate(pool, first.token);
+    await sleep(200);
+    const beside = assert.rejects(rotate(pool, first.token, { graceMs: 1000 }), Superseded);
+    await sleep(1400);
+    await holder.query("COMMIT");
+    holder.release();
+    await beside;
+    assert.ok(await rotate(pool, (await rotated).token));
+  }));
+
 test("idle and absolute expiry: rotating does not lengthen the family's life", () =>
   withSchema(SCHEMA, async (pool) => {
     const idle = await issue(pool, "a", { idleMs: 50 });

@@ -9,7 +9,7 @@ CACHES = weakref.WeakKeyDictionary()
 
 def cache(redis):
     if redis not in CACHES:
-        CACHES[redis] = CacheAside(redis, ttl=60, prefix="product", timeout=1.0)
+        CACHES[redis] = CacheAside(redis, ttl=60, prefix="product", timeout=2.0)
     return CACHES[redis]
 
 

@@ -1,11 +1,14 @@
+CREATE TABLE refresh_family (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    subject text NOT NULL,
+    expires_at timestamptz NOT NULL
+);
+CREATE INDEX refresh_family_subject ON refresh_family (subject);
+CREATE INDEX refresh_family_expires_at ON refresh_family (expires_at);
 CREATE TABLE refresh_token (
     hash bytea PRIMARY KEY,
-    family uuid NOT NULL,
-    subject text NOT NULL,
+    family bigint NOT NULL REFERENCES refresh_family (id) ON DELETE CASCADE,
     used_at timestamptz,
-    expires_at timestamptz NOT NULL,
-    family_expires_at timestamptz NOT NULL
+    expires_at timestamptz NOT NULL
 );
 CREATE INDEX refresh_token_family ON refresh_token (family);
-CREATE INDEX refresh_token_subject ON refresh_token (subject);
-CREATE INDEX refresh_token_family_expires_at ON refresh_token (family_expires_at);
