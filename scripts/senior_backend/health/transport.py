@@ -24,7 +24,6 @@ from senior_backend.health.steps import (
     Peer,
     StartTls,
     Step,
-    TlsOptions,
     Until,
     printable,
 )

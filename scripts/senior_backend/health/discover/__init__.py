@@ -28,8 +28,8 @@ _BY_IMAGE = (
 _BY_PORT = {
     5432: "postgresql", 3306: "mysql", 6379: "redis", 5672: "amqp", 4222: "nats", 9092: "kafka", 27017: "mongodb",
     1883: "mqtt", 25: "smtp", 587: "smtp", 1025: "smtp", 22: "ssh", 50051: "grpc", 80: "http", 443: "http",
-    **dict.fromkeys((3000, 3100, 4000, 4200, 5000, 5173, 5601, 8000, 8001, 8080, 8081, 8082, 8086, 8088, 8123, 8200, 8222, 8500,
-                     8888, 8983, 9000, 9090, 9093, 9200, 15672, 16686), "http"),
+    **dict.fromkeys((3000, 3100, 4000, 4200, 5000, 5173, 5601, 8000, 8001, 8080, 8081, 8082, 8086, 8088, 8123, 8200,
+                     8222, 8500, 8888, 8983, 9000, 9090, 9093, 9200, 15672, 16686), "http"),
 }  # fmt: skip
 HEALTH_PATHS = re.compile(
     r"/(?:[\w.-]+/)*(?:healthz?|livez?|readyz?|liveness|readiness|alive|ready|ping|status|up|_health|health[-_]?check)/?"
