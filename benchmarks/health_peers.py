@@ -1,6 +1,7 @@
-"""What the peers do with the same targets: python3 benchmarks/health_peers.py aiohttp|httpx URLS.json CONCURRENCY.
+"""What the peers do with the same targets: python3 benchmarks/health_peers.py aiohttp|httpx SERVICES.json CONCURRENCY.
 
-Runs in the environment of requirements/peers.txt; prints how many targets answered 200.
+Runs in the environment of requirements/peers.txt; reads the same file as
+the checker and prints how many targets answered 200.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ async def with_httpx(urls: list[str], concurrency: int) -> int:
 
 
 def main() -> int:
-    urls = json.loads(Path(sys.argv[2]).read_text())
+    urls = [service["url"] for service in json.loads(Path(sys.argv[2]).read_text())["services"]]
     run = {"aiohttp": with_aiohttp, "httpx": with_httpx}[sys.argv[1]]
     print(asyncio.run(run(urls, int(sys.argv[3]))))
     return 0

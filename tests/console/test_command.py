@@ -10,7 +10,7 @@ import pytest
 from senior_backend.console import command
 from senior_backend.console.errors import InputError, RefusedError, did_you_mean
 from senior_backend.console.exit_codes import ExitCode
-from senior_backend.console.report import FINDINGS_SHOWN, Finding, NextCommand, Report
+from senior_backend.console.report import FINDINGS_SHOWN, Document, Finding, NextCommand, Report
 
 SCHEMA = json.loads((Path(command.__file__).parent / "envelope.schema.json").read_text())
 TOOL = "load_test"
@@ -134,3 +134,24 @@ def test_next_commands_work_where_the_user_is(tmp_path: Path) -> None:
         commands[2],
     ]
     assert command.runnable(report, "/usr/bin/pytest") == report
+
+
+def test_a_document_takes_the_place_of_the_report_and_may_have_its_own_exit_code(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def handle(_: argparse.Namespace) -> tuple[Report, Document]:
+        return Report(TOOL, ExitCode.FAILED, "not all good"), Document("<testsuite/>", 2)
+
+    assert run(handle) == 2
+    assert capsys.readouterr().out == "<testsuite/>\n"
+    assert run(handle, "--json") == 1
+    assert read_envelope(capsys)["exit_code"] == 1
+
+
+def test_a_document_is_on_standard_output_whatever_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    def handle(_: argparse.Namespace) -> tuple[Report, Document]:
+        return Report(TOOL, ExitCode.ENVIRONMENT, "gone"), Document("{}\n")
+
+    assert run(handle) == 4
+    seen = capsys.readouterr()
+    assert (seen.out, seen.err) == ("{}\n", "")

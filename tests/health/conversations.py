@@ -76,10 +76,10 @@ def hold(conversation: Conversation, sent: Sequence[bytes], *, closes: bool = Fa
 
 def _taken(step: Any, buffer: bytearray) -> bytes | None:
     size = 0
-    if isinstance(step, Exactly) and step.count == 0:
+    if isinstance(step, Exactly) and step.size == 0:
         return b""
     if isinstance(step, Exactly):
-        size = step.count if len(buffer) >= step.count else 0
+        size = step.size if len(buffer) >= step.size else 0
     elif isinstance(step, Until):
         end = buffer.find(step.delimiter)
         size = end + len(step.delimiter) if end >= 0 else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import Any
 
@@ -171,3 +172,20 @@ def test_dns_asks_the_server_that_is_named() -> None:
     assert one({**base, "query_name": "bad.example"}).reason == "dns_nxdomain"
     thread.join(5)
     server.close()
+
+
+@pytest.mark.parametrize("dead", ["127.0.0.9", "::1"])
+def test_a_dead_address_of_a_name_is_told_though_another_answers(dead: str) -> None:
+    """A replica that is gone, or IPv6 records of a service that listens on IPv4 alone."""
+    family = socket.AF_INET6 if ":" in dead else socket.AF_INET
+
+    def both(_: str) -> list[tuple[Any, ...]]:
+        return [(family, 1, 6, "", (dead, 0)), (socket.AF_INET, 1, 6, "", ("127.0.0.1", 0))]
+
+    with servers.serving(servers.http(200, b"ok")) as port:
+        result = one({"url": f"http://app:{port}/"}, getaddrinfo=both)
+        local = one({"url": f"http://localhost:{port}/"}, getaddrinfo=both)
+        alive = one({"url": f"http://app:{port}/"}, getaddrinfo=lambda host: both(host)[1:])
+    assert (result.state, result.address) == ("up", "127.0.0.1")
+    assert f"{dead} of app accepts no connection" in result.detail
+    assert local.detail == alive.detail == "HTTP 200"

@@ -16,7 +16,7 @@ from senior_backend.health.model import Result, Service
 from senior_backend.health.outcomes import Outcome, Phases
 from senior_backend.health.reasons import REASONS, next_step
 from senior_backend.health.security import Redactor
-from senior_backend.health.steps import Answer, Certificate, Failure
+from senior_backend.health.steps import Answer, Certificate, Failure, stranger
 from senior_backend.health.verdict import exit_code, findings, reach
 from senior_backend.health.watch import SAMPLES, Track
 from tests.health.checking import configured
@@ -53,6 +53,7 @@ BODIES: list[tuple[Any, str | None, list[str]]] = [
     ({"status": "ok", "checks": {"database": "ok", "cache": "down"}}, "up", ["cache"]),
     ({"status": "ok", "database": {"rows": 3}}, "up", []),
     ({"healthy": False}, "down", []),
+    ({"success": False, "message": "no database"}, "down", []),
     ({"status": "shipped", "id": 3}, None, []),
     ({"status": {"nested": 1}}, None, []),
     ([1], None, []),
@@ -276,3 +277,52 @@ def test_flapping_is_scored_as_nagios_does() -> None:
         late.add("down" if index == SAMPLES - 1 else "up", index)
         early.add("down" if index == 0 else "up", index)
     assert late.flap_score() > early.flap_score() > 0
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"error": "database unavailable"}, "database unavailable"),
+        ({"errors": [{"message": "pool exhausted"}], "data": None}, "pool exhausted"),
+        ({"error": None, "data": 1}, None),
+        ({"errors": []}, None),
+        ({"status": "ok", "error": {}}, None),
+        ({"status": "ok", "error": "one old error"}, None),
+    ],
+)
+def test_an_error_that_comes_with_status_200_is_a_failure(body: dict[str, Any], said: str | None) -> None:
+    result = judged(http(200, body))
+    assert result.state == ("down" if said else "up"), result
+    assert (said or "") in result.detail
+    assert judged(http(200, body), health_body=False).state == "up"
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [(401, "auth"), (403, "rights"), (404, "`url`"), (405, "`method`"), (429, "limits its callers"), (500, "log"),
+     (502, "proxy"), (503, "proxy"), (504, "proxy"), (418, "log")],
+)  # fmt: skip
+def test_each_usual_status_has_its_own_next_step(status: int, word: str) -> None:
+    result = judged(http(status, {"error": "no"}))
+    assert (result.reason, word in result.next_step) == ("http_status", True), result.next_step
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [(b"\x15\x03\x01\0\x02", "TLS"), (b"HTTP/", "HTTP"), (b"SSH-2", "SSH"), (b"220 m", "SMTP"),
+     (b"J\0\0\0\x0a8.0", "MySQL"), (b"+PONG", "Redis")],
+)  # fmt: skip
+def test_what_speaks_on_the_wrong_port_is_named(data: bytes, name: str) -> None:
+    assert f"it looks like {name}" in stranger("AMQP", data).detail
+    assert "looks like" not in stranger("AMQP", b"garbage").detail
+
+
+def test_a_component_that_is_a_failing_service_is_an_undeclared_cause() -> None:
+    def found(needs: list[str]) -> list[graph.SharedCause]:
+        made = configured({"name": "api", "url": "http://a/", "depends_on": needs}, {"name": "db", "url": "http://b/"})
+        api = Result(made.services[0], "down", "component_down", components={"db": "down", "cache": "down"})
+        return graph.shared_causes([api, Result(made.services[1], "down", "refused")])
+
+    assert [(cause.kind, cause.subject, cause.services) for cause in found([])] == [("component", "db", ("api", "db"))]
+    assert "add `depends_on: [db]` to api" in found([])[0].message
+    assert found(["db"]) == []

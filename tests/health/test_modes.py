@@ -368,3 +368,32 @@ def test_help_is_fast_to_import() -> None:
     )
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert not loaded & {"socket", "ssl", "yaml", "jinja2", "selectors", "json", "senior_backend.health.engine"}
+
+
+COMPOSE = """\
+services:
+  admin: {image: rediscommander/redis-commander, ports: ["8081:8081"]}
+  rest: {image: postgrest/postgrest, ports: ["3001:3000"]}
+  queue: {image: "rabbitmq:3-management", ports: ["15672:15672", "5672:5672"]}
+  odd: {image: "postgres:16", ports: ["6000:6000"]}
+  database: {image: "mysql:8", ports: [{target: 3306, published: "${DB_PORT:-3307}"}]}
+  many: {image: acme, ports: ["3000-3005:3000-3005"]}
+  free: {image: acme, ports: ["80"]}
+  inner: {image: acme}
+"""
+
+
+def test_a_compose_file_with_tools_named_after_servers_ranges_and_defaults(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(COMPOSE)
+    found = discover([tmp_path / "compose.yaml"])
+    assert {item.name: item.values["url"] for item in found.found} == {
+        "admin": "http://127.0.0.1:8081/",
+        "rest": "http://127.0.0.1:3001/",
+        "queue": "amqp://127.0.0.1:5672",
+        "odd": "postgresql://127.0.0.1:6000",
+        "database": "mysql://127.0.0.1:3307",
+        "many": "http://127.0.0.1:3000/",
+    }
+    reasons = {item.origin.partition("(")[2]: item.reason for item in found.skipped}
+    assert "publishes no port" not in reasons["free)"]
+    assert "publishes no port" in reasons["inner)"]

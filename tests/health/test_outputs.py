@@ -35,7 +35,7 @@ def verdict() -> Any:
         ("web", "http_status", ["db", "cache"]), ("db", "refused", []), ("cache", "", []), ("odd", "permission", []),
         ("slow", "slow", []), critical={"slow": False},
     )  # fmt: skip
-    hostile = tuple(replace(item, detail=NASTY, excerpt=NASTY) for item in made.results)
+    hostile = tuple(item._replace(detail=NASTY, excerpt=NASTY) for item in made.results)
     return replace(made, results=hostile)
 
 

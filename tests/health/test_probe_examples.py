@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from senior_backend.health.config.values import Example
-from senior_backend.health.probes import Probe, all_probes, by_scheme, by_word
+from senior_backend.health.probes import Probe, _rsa, all_probes, by_scheme, by_word, of_scheme, of_type, of_word
 from senior_backend.health.reasons import REASONS
+from tests import services
 from tests.health.conversations import StalledError, hold, judged, service_of
 
 PROBES = all_probes()
@@ -113,3 +116,39 @@ def test_a_probe_sends_the_credentials_only_where_they_belong() -> None:
     same = moved.replace(b"http://other.example/", b"/there")
     _, said = hold(http.converse(service_of(http, options)), [same, ok])
     assert said.count(b"s3cret") == 2
+
+
+def test_a_probe_is_found_by_the_name_of_its_module() -> None:
+    for name, probe in all_probes().items():
+        assert of_type(name) is of_word(name) is probe
+        assert probe.type == name
+        for word in probe.aliases:
+            assert of_word(word) is probe
+        for scheme, tls in probe.schemes.items():
+            assert of_scheme(scheme) == (probe, tls)
+    assert of_type("_scram") is None
+    assert of_word("htp") is None
+    assert of_scheme("htps") is None
+
+
+def test_rsa_is_what_openssl_decrypts(tmp_path: Path) -> None:
+    program = services.program("openssl", "it makes a key")
+    key, public, sealed = str(tmp_path / "key"), str(tmp_path / "public"), tmp_path / "sealed"
+    subprocess.run([program, "genrsa", "-out", key, "2048"], check=True, capture_output=True)
+    subprocess.run([program, "rsa", "-in", key, "-pubout", "-out", public], check=True, capture_output=True)
+    for message in (b"", b"right, p\xc3\xa4ssword\0", b"x" * 214):
+        sealed.write_bytes(_rsa.encrypt(message, _rsa.public_key(Path(public).read_bytes())))
+        command = [
+            program,
+            "pkeyutl",
+            "-decrypt",
+            "-inkey",
+            key,
+            "-in",
+            str(sealed),
+            "-pkeyopt",
+            "rsa_padding_mode:oaep",
+        ]
+        assert subprocess.run(command, check=True, capture_output=True).stdout == message
+    with pytest.raises(ValueError, match="too long"):
+        _rsa.encrypt(b"x" * 215, _rsa.public_key(Path(public).read_bytes()))

@@ -211,6 +211,31 @@ def test_mysql_native_password(mariadb_url: str) -> None:
                 cursor.execute(f"drop user '{user}'@'%'")
 
 
+@pytest.mark.parametrize("plugin", ["caching_sha2_password", "sha256_password"])
+def test_mysql_wants_the_whole_password(plugin: str) -> None:
+    """The server knows no proof of a new user yet, so each first login needs the password itself."""
+    import pymysql
+
+    parts = urlsplit(services.optional("mysql"))
+    user = "health_" + os.urandom(4).hex()
+    base = {"type": "mysql", "host": parts.hostname, "port": parts.port or 3306, "user": user}
+    with pymysql.connect(
+        host=parts.hostname or "", port=parts.port or 3306, user=parts.username or "root", password=parts.password or ""
+    ) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute(f"create user '{user}'@'%' identified with {plugin} by 'right, pässword'")
+        try:
+            assert one({**base, "password": "wrong"}).reason == "auth_failed"
+            assert one({**base, "password": "right, pässword", "query": "select 6 * 7"}).facts["value"] == 42
+            with connection.cursor() as cursor:
+                cursor.execute("flush privileges")  # what the server remembers of the password is gone
+            encrypted = {**base, "host": "localhost", "tls": {"insecure": True}}
+            assert one({**encrypted, "password": "right, pässword"}).state == "up"
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute(f"drop user '{user}'@'%'")
+
+
 @pytest.mark.slow
 def test_mariadb_with_too_many_connections() -> None:
     import pymysql

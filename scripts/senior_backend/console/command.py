@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from senior_backend.console.report import Report
+    from senior_backend.console.report import Document, Report
 
 
 DOORS = ("api_scaffold", "db_migrate", "load_test", "health_check")
@@ -96,16 +96,18 @@ def runnable(report: Report, program: str) -> Report:
 def run(
     tool: str,
     parser: argparse.ArgumentParser,
-    handle: Callable[[argparse.Namespace], tuple[Report, str]],
+    handle: Callable[[argparse.Namespace], tuple[Report, str | Document]],
     argv: Sequence[str] | None = None,
 ) -> int:
     """Parse `argv`, call `handle`, print its report and return the exit code.
 
-    `handle` returns the report and the text body that people see above its findings. A `ToolError` becomes
-    a report, an interrupt ends with 130, any other exception is a bug: traceback and 70.
+    `handle` returns the report with the text that people see above its findings, or with the document that is printed
+    in its place. A `ToolError` becomes a report, an interrupt ends with 130, any other exception is a bug: traceback
+    and 70.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    as_json, output, body = "--json" in arguments, None, ""
+    as_json, output = "--json" in arguments, None
+    body: str | Document = ""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
@@ -140,10 +142,9 @@ def run(
             report = Report(tool, ExitCode.INTERNAL, message, (finding,))
         report = runnable(report, sys.argv[0])
         try:
-            emit(report, body, as_json=as_json, output=output)
+            return emit(report, body, as_json=as_json, output=output)
         except ToolError as error:
-            report = error.to_report(tool)
-            emit(report, as_json=as_json)
+            return emit(error.to_report(tool), as_json=as_json)
     except BrokenPipeError:
         import contextlib
         import os
@@ -152,4 +153,3 @@ def run(
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.ENVIRONMENT)
-    return int(report.exit_code)

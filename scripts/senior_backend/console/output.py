@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Literal, TextIO
 
-from senior_backend.console.report import FINDINGS_SHOWN, Report
+from senior_backend.console.report import FINDINGS_SHOWN, Document, Report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,8 +62,12 @@ def report_text(report: Report, body: str = "", *, colour: bool) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def emit(report: Report, body: str = "", *, as_json: bool, output: Path | None = None) -> None:
-    """Print a report on standard output, and write the whole envelope to `output` where that is given."""
+def emit(report: Report, body: str | Document = "", *, as_json: bool, output: Path | None = None) -> int:
+    """Print a report, or a document in its place, and return the exit code of what was printed.
+
+    The whole envelope is written to `output` where that is given.
+    """
+    code = int(report.exit_code)
     if output is not None:
         import json
 
@@ -74,7 +78,11 @@ def emit(report: Report, body: str = "", *, as_json: bool, output: Path | None =
         import json
 
         sys.stdout.write(json.dumps(report.to_json(FINDINGS_SHOWN), indent=2, ensure_ascii=False) + "\n")
+    elif isinstance(body, Document):
+        sys.stdout.write(body.text if body.text.endswith("\n") else f"{body.text}\n")
+        code = code if body.exit_code is None else body.exit_code
     else:
         stream = sys.stderr if report.exit_code in (2, 4, 5, 70) else sys.stdout
         stream.write(report_text(report, body, colour=colours_wanted(stream)))
     sys.stdout.flush()
+    return code

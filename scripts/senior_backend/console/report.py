@@ -55,6 +55,17 @@ class NextCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class Document:
+    """A text in a format of its own (JUnit, a schema, a configuration) that a command prints in place of its report.
+
+    With `--json` the report is printed all the same. `exit_code` is for formats whose readers expect other codes.
+    """
+
+    text: str
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The result of one call of one tool; `data` is the tool's own part."""
 

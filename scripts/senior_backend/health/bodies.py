@@ -81,9 +81,23 @@ def interpret(body: bytes, content_type: str = "") -> BodyHealth | None:
     return BodyHealth(level, word, components, messages)
 
 
+def reported_error(body: bytes) -> BodyHealth | None:
+    """Return the error that a body without a status tells; GraphQL and some frameworks send those with status 200."""
+    if body.lstrip()[:1] != b"{":
+        return None
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    told = data.get("error") or data.get("errors")
+    first = told[0] if isinstance(told, list) and told else told
+    text = _message(first) if isinstance(first, dict) else first
+    return BodyHealth("down", f"error: {excerpt(text, 120)}") if isinstance(text, str) and text.strip() else None
+
+
 def _status(value: Any) -> tuple[Level, str] | None:
     if isinstance(value, dict):
-        for key in ("status", "Status", "state", "healthy", "ok"):
+        for key in ("status", "Status", "state", "healthy", "ok", "success"):
             if key in value and not isinstance(value[key], dict | list):
                 return _status(value[key])
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from senior_backend.health.attempts import Trace, attempts
 from senior_backend.health.engine import Engine
 from senior_backend.health.model import Result, Service
 from senior_backend.health.outcomes import Job, Outcome
-from senior_backend.health.probes import all_probes
+from senior_backend.health.probes import of_type
 
 CONCURRENCY = 64
 """Moderate on purpose: more checks in flight finish no sooner, and the times they measure are those of a queue."""
@@ -102,12 +101,11 @@ class Checker:
         until: float | None,
         take: Callable[[Result, Outcome], None],
     ) -> None:
-        probes = all_probes()
-
         def job(service: Service) -> Job:
             trace = Trace()
-            converse = probes[service.type].converse
-            return Job((service, trace), lambda: attempts(service, converse, trace), service.timeout)
+            probe = of_type(service.type)
+            assert probe is not None
+            return Job((service, trace), lambda: attempts(service, probe.converse, trace), service.timeout)
 
         def finished(outcome: Outcome) -> None:
             service, trace = outcome.key
@@ -129,7 +127,7 @@ class Checker:
                 final[result.service.name] = result
                 return
             looks = (*(before.looks or (_total(before),)), _total(result))
-            result = dataclasses.replace(result, looks=looks)
+            result = result._replace(looks=looks)
             quick = judge.crowding(result) and _total(result) < QUICK
             if (judge.is_slow(result) or quick) and not last:
                 remaining.append(result.service)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +13,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from senior_backend.console.report import Report
+    from senior_backend.console.report import Document, Report
     from senior_backend.health.session import Session
 
 TOOL = "health_check"
@@ -73,8 +70,8 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def handle(options: argparse.Namespace) -> tuple[Report, str]:
-    """Do what was asked and return the report with the text for people.
+def handle(options: argparse.Namespace) -> tuple[Report, str | Document]:
+    """Do what was asked and return the report with the text for people, or the document to print in its place.
 
     Raises:
         ToolError: as the contract of exit codes says.
@@ -86,11 +83,11 @@ def handle(options: argparse.Namespace) -> tuple[Report, str]:
     if options.schema:
         from senior_backend.health.modes import schema
 
-        return schema(options)
+        return schema()
     if options.discover:
         from senior_backend.health.modes import discover
 
-        return discover(options)
+        return discover(options.discover)
     if options.format == "html":
         from senior_backend.console.environment import ensure
 
@@ -102,7 +99,7 @@ def handle(options: argparse.Namespace) -> tuple[Report, str]:
     if options.check_config:
         return modes.check_config(session)
     if options.export:
-        return modes.export(session, options.export, options)
+        return modes.export(session, options.export)
     if options.wait:
         return modes.wait(session, options)
     if options.watch:
@@ -112,27 +109,4 @@ def handle(options: argparse.Namespace) -> tuple[Report, str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; return the exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    raw: list[str] = []
-    codes: list[int] = []
-
-    def recorded(options: argparse.Namespace) -> tuple[Report, str]:
-        report, body = handle(options)
-        if document := getattr(options, "document", None):
-            raw.append(document)
-        if (code := getattr(options, "own_code", None)) is not None:
-            codes.append(code)
-        return report, body
-
-    if not any(word.split("=")[0] in ("--format", "--export", "--schema", "--discover") for word in arguments):
-        return run(TOOL, build_parser(), recorded, arguments)
-    # These print a document of their own where the console prints its report.
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        code = run(TOOL, build_parser(), recorded, arguments)
-    if raw and "--json" not in arguments:
-        sys.stdout.write(raw[0] if raw[0].endswith("\n") else raw[0] + "\n")
-    else:
-        sys.stdout.write(printed.getvalue())
-    sys.stdout.flush()
-    return codes[0] if codes else code
+    return run(TOOL, build_parser(), handle, argv)

@@ -264,6 +264,7 @@ class Engine(Transport):
                 max(lag, self._clock() - self._now),
                 max(check.active, len(self._open) + 1),
                 check.same_address,
+                check.passed_over,
             )
         )
 

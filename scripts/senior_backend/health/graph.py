@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +35,8 @@ class SharedCause:
 
 def resolve(results: Sequence[Result]) -> list[Result]:
     """Return the results with failures behind a failing dependency marked `blocked`, and their root causes named."""
+    if not any(result.state == "down" for result in results):
+        return list(results)
     by_name = {result.service.name: result for result in results}
     causes: dict[str, tuple[str, ...]] = {}
     for name in _dependencies_first(by_name):
@@ -47,8 +48,7 @@ def resolve(results: Sequence[Result]) -> list[Result]:
         causes[name] = tuple(roots) or (name,)
         if roots:
             step = next_step("dependency", causes=", ".join(roots))
-            by_name[name] = dataclasses.replace(
-                result,
+            by_name[name] = result._replace(
                 state="blocked",
                 reason="dependency",
                 own_reason=result.reason,
@@ -118,6 +118,22 @@ def shared_causes(results: Sequence[Result]) -> list[SharedCause]:
                 )
             )
     found.extend(_by_place(results))
+    found.extend(_by_component(results))
+    return found
+
+
+def _by_component(results: Sequence[Result]) -> list[SharedCause]:
+    """Return services that report a failing part which is itself a failing service that they do not depend on."""
+    down = {result.service.name.lower(): result for result in results if result.failing}
+    found = []
+    for result in results:
+        for part, level in result.components.items():
+            culprit = down.get(part.rpartition(".")[2].partition(":")[0].lower()) if level == "down" else None
+            if culprit is None or culprit is result or culprit.service.name in result.service.depends_on:
+                continue
+            name, cause = result.service.name, culprit.service.name
+            message = f"{name} reports {part} as down, and {cause} is: add `depends_on: [{cause}]` to {name}"
+            found.append(SharedCause("component", cause, tuple(sorted((name, cause))), message))
     return found
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from senior_backend.health.assertions import Assertion, Observation
 from senior_backend.health.attempts import Trace
-from senior_backend.health.bodies import BodyHealth, interpret
+from senior_backend.health.bodies import BodyHealth, interpret, reported_error
 from senior_backend.health.model import NO_OPTIONS, Result, Service
 from senior_backend.health.outcomes import Outcome
-from senior_backend.health.reasons import REASONS, TIMEOUTS, State, next_step
+from senior_backend.health.reasons import REASONS, STATUS_STEPS, TIMEOUTS, State, next_step
 from senior_backend.health.security import excerpt
 from senior_backend.health.steps import Answer, Failure
 
@@ -48,6 +47,9 @@ def judge(service: Service, outcome: Outcome, trace: Trace, now: float) -> Resul
         health = _body_health(service, result)
         seen = Observation(result.facts, phases, result.headers, result.body, days)
         ruling = _rule(service, result, seen, health)
+        if ruling.state == "up" and outcome.passed_over and service.host != "localhost":
+            dead = f"{', '.join(outcome.passed_over)} of {service.host} accepts no connection"
+            ruling = ruling._replace(detail=f"{ruling.detail}; {dead}" if ruling.detail else dead)
     return Result(
         service,
         ruling.state,
@@ -64,8 +66,16 @@ def judge(service: Service, outcome: Outcome, trace: Trace, now: float) -> Resul
         flaky=trace.attempts > 1 and ruling.state in ("up", "degraded"),
         lag_ms=round(outcome.lag * 1000, 2),
         active=outcome.active,
-        next_step=next_step(ruling.reason, host=service.host, port=service.port) if ruling.reason else "",
+        next_step=_step(service, ruling, result.facts.get("status")),
     )
+
+
+def _step(service: Service, ruling: Ruling, status: int | None) -> str:
+    if ruling.reason is None:
+        return ""
+    if ruling.reason == "http_status" and status in STATUS_STEPS:
+        return STATUS_STEPS[status]
+    return next_step(ruling.reason, host=service.host, port=service.port)
 
 
 def _rule(service: Service, answer: Answer, seen: Observation, health: BodyHealth | None) -> Ruling:
@@ -104,7 +114,10 @@ def _bad_status(service: Service, answer: Answer, failed: tuple[Assertion, str] 
 def _body_health(service: Service, answer: Answer) -> BodyHealth | None:
     if answer.body is None or service.options.get("health_body") is False:
         return None
-    return interpret(answer.body, (answer.headers or {}).get("content-type", ""))
+    health = interpret(answer.body, (answer.headers or {}).get("content-type", ""))
+    if health is None and 200 <= (answer.facts.get("status") or 0) < 300:
+        return reported_error(answer.body)
+    return health
 
 
 def _names_status(service: Service) -> bool:
@@ -125,7 +138,7 @@ def _first_failure(rules: Iterable[Assertion], seen: Observation) -> tuple[Asser
 def _with(base: Result, state: State, reason: str, detail: str) -> Result:
     service = base.service
     step = next_step(reason, host=service.host, port=service.port)
-    return dataclasses.replace(base, state=state, reason=reason, detail=detail, next_step=step)
+    return base._replace(state=state, reason=reason, detail=detail, next_step=step)
 
 
 # -- doubt --------------------------------------------------------------------------------------------------------

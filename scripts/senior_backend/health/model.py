@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from senior_backend.health.assertions import Assertion
 from senior_backend.health.reasons import State
@@ -14,8 +13,7 @@ from senior_backend.health.steps import TlsOptions
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(NamedTuple):
     """One service of services.yaml. Times are in seconds; `options` are the probe's own fields.
 
     `target` is what people see: the address without userinfo and query values. `where` is its place in the file.
@@ -26,7 +24,7 @@ class Service:
     host: str = ""
     port: int = 0
     tls: TlsOptions | None = None
-    tls_options: TlsOptions = field(default_factory=TlsOptions)
+    tls_options: TlsOptions = TlsOptions()
     timeout: float = 5.0
     interval: float = 30.0
     retries: int = 1
@@ -36,14 +34,13 @@ class Service:
     description: str = ""
     expect: tuple[Assertion, ...] = ()
     degraded: tuple[Assertion, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=lambda: NO_OPTIONS)
+    options: Mapping[str, Any] = NO_OPTIONS
     target: str = ""
     line: int = 0
     column: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(NamedTuple):
     """A whole services.yaml."""
 
     path: str
@@ -52,8 +49,7 @@ class Configuration:
     allow_addresses: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What is known about one service after a run. Phases are in milliseconds.
 
     `causes` names the root causes of a blocked service, `components` the parts that the service itself reports.
@@ -64,9 +60,9 @@ class Result:
     state: State
     reason: str | None = None
     detail: str = ""
-    phases: Mapping[str, float | None] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    components: Mapping[str, str] = field(default_factory=dict)
+    phases: Mapping[str, float | None] = NO_OPTIONS
+    facts: Mapping[str, Any] = NO_OPTIONS
+    components: Mapping[str, str] = NO_OPTIONS
     excerpt: str = ""
     address: str | None = None
     fingerprint: str | None = None

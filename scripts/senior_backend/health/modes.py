@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from senior_backend.console.errors import InputError, UnavailableError, UndecidedError, did_you_mean
 from senior_backend.console.exit_codes import ExitCode
 from senior_backend.console.output import colours_wanted
-from senior_backend.console.report import Finding, NextCommand, Report
+from senior_backend.console.report import Document, Finding, NextCommand, Report
 from senior_backend.health.session import Session
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ WAIT_REPORTS = 3.0
 Targets = list[tuple[str, Path]]
 
 
-def once(session: Session, options: argparse.Namespace) -> tuple[Report, str]:
+def once(session: Session, options: argparse.Namespace) -> tuple[Report, str | Document]:
     """Check once and report."""
     from senior_backend.console.progress import Progress
     from senior_backend.health.verdict import reach
@@ -39,7 +40,7 @@ def once(session: Session, options: argparse.Namespace) -> tuple[Report, str]:
     return report_on(session, options, verdict, targets)
 
 
-def check_config(session: Session) -> tuple[Report, str]:
+def check_config(session: Session) -> tuple[Report, str | Document]:
     """Report that the file can be used; nothing is checked, and no network is touched."""
     from senior_backend.health.verdict import STANDARD_INPUT
 
@@ -74,7 +75,7 @@ def report_on(
     verdict: Verdict,
     targets: Targets,
     extra: tuple[Finding, ...] = (),
-) -> tuple[Report, str]:
+) -> tuple[Report, str | Document]:
     """Return report and text of a verdict, after writing the files that were asked for."""
     from senior_backend.health.outputs import _data, load, table
     from senior_backend.health.verdict import findings, next_commands
@@ -92,13 +93,9 @@ def report_on(
     if options.format == "table":
         return report, table.render(verdict, colour=colours_wanted(sys.stdout), everything=options.all)
     if options.format == "json":
-        options.document = json.dumps(report.to_json(), indent=2, ensure_ascii=False)
-        return report, options.document
+        return report, Document(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
     module = load(options.format)
-    options.document = module.render(verdict)
-    if hasattr(module, "exit_code"):
-        options.own_code = module.exit_code(verdict)
-    return report, options.document
+    return report, Document(module.render(verdict), module.exit_code(verdict) if hasattr(module, "exit_code") else None)
 
 
 def write_targets(words: list[str]) -> Targets:
@@ -140,16 +137,16 @@ def write_format(name: str, path: Path, report: Report, verdict: Verdict) -> Non
     write_atomically(path, text if text.endswith("\n") else text + "\n")
 
 
-def schema(options: argparse.Namespace) -> tuple[Report, str]:
+def schema() -> tuple[Report, str | Document]:
     """Return the JSON Schema of services.yaml as the document of the call."""
     from senior_backend.health.config.schema import schema as made
 
     whole = made()
-    options.document = json.dumps(whole, indent=2)
-    return Report(TOOL, ExitCode.OK, "the JSON Schema of services.yaml", data=whole), options.document
+    report = Report(TOOL, ExitCode.OK, "the JSON Schema of services.yaml", data=whole)
+    return report, Document(json.dumps(whole, indent=2))
 
 
-def wait(session: Session, options: argparse.Namespace) -> tuple[Report, str]:
+def wait(session: Session, options: argparse.Namespace) -> tuple[Report, str | Document]:
     """Wait until everything critical is up, then run the command, if there is one."""
     import time
 
@@ -204,7 +201,7 @@ def wait(session: Session, options: argparse.Namespace) -> tuple[Report, str]:
     return report, body
 
 
-def watch(session: Session, options: argparse.Namespace) -> tuple[Report, str]:
+def watch(session: Session, options: argparse.Namespace) -> tuple[Report, str | Document]:
     """Repeat passes until interrupted, until --passes or until --deadline."""
     from senior_backend.health.watch_view import follow
 
@@ -217,32 +214,31 @@ def watch(session: Session, options: argparse.Namespace) -> tuple[Report, str]:
     return report_on(session, options, verdict, targets)
 
 
-def discover(options: argparse.Namespace) -> tuple[Report, str]:
+def discover(paths: Sequence[Path]) -> tuple[Report, str | Document]:
     """Print a services.yaml made from a project's own files."""
     from senior_backend.health.discover import discover as look
     from senior_backend.health.discover import render
 
-    found = look(options.discover)
+    found = look(paths)
     count = len(found.found)
     findings = tuple(Finding("left-out", "info", item.reason, item.origin) for item in found.skipped)
     data = {"services": [{"name": item.name, "origin": item.origin, **item.values} for item in found.found]}
     if not count:
         raise UndecidedError("no service was found", code="nothing-found", findings=findings or ())
-    text = render(found)
-    options.document = text
     summary = f"{count} service{'s' if count > 1 else ''} found"
     command = "python3 scripts/health_check.py --services services.yaml --check-config"
-    return Report(TOOL, ExitCode.OK, summary, findings, data, (NextCommand(command, "checks the saved file"),)), text
+    report = Report(TOOL, ExitCode.OK, summary, findings, data, (NextCommand(command, "checks the saved file"),))
+    return report, Document(render(found))
 
 
-def export(session: Session, name: str, options: argparse.Namespace) -> tuple[Report, str]:
+def export(session: Session, name: str) -> tuple[Report, str | Document]:
     """Print a configuration for another monitor; what it cannot express is told on standard error."""
     from senior_backend.health.exports import render
 
     text, losses = render(name, session.services)
     text = session.redactor.text(text)
-    options.document = text
     for loss in losses:
         sys.stderr.write(f"not carried over: {loss}\n")
     findings = tuple(Finding("not-exported", "warning", loss) for loss in losses)
-    return Report(TOOL, ExitCode.OK, f"{name} configuration", findings, {"format": name, "text": text}), text
+    report = Report(TOOL, ExitCode.OK, f"{name} configuration", findings, {"format": name, "text": text})
+    return report, Document(text)

@@ -40,7 +40,8 @@ class Outcome:
     """How a conversation ended, and what the checker was busy with meanwhile.
 
     `lag` is the longest time in seconds that the loop was late while this check was open, `active` and `same_address`
-    the most checks that were open beside it, on any and on the same address.
+    the most checks that were open beside it, on any and on the same address. `passed_over` are addresses of the name
+    that accepted no connection before `address` did.
     """
 
     key: Any
@@ -51,6 +52,7 @@ class Outcome:
     lag: float = 0.0
     active: int = 1
     same_address: int = 1
+    passed_over: tuple[str, ...] = ()
 
 
 class Lag:

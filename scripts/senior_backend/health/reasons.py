@@ -121,6 +121,22 @@ REASONS: dict[str, Reason] = {reason.code: reason for reason in _ALL}
 TIMEOUTS = frozenset({"connect_timeout", "read_timeout", "no_greeting", "dns_timeout"})
 
 
+STATUS_STEPS: dict[int, str] = {
+    401: "The check is not let in: give it `auth`, or point `url` at a health path that needs no login.",
+    403: "The check is not let in: look at its rights and at allow lists, or point `url` at an open health path.",
+    404: "The path does not exist there: correct `url`; when it is right, another service or version answers.",
+    405: "The path does not take this method: set `method`.",
+    429: "The service limits its callers: check less often, or exempt the health path from the limit.",
+    500: "The service fails while it handles the request: read its log at this time.",
+    502: "A proxy answers, and the service behind it does not: check that one, and list it under `depends_on`.",
+    503: "It says itself that it is not ready (overload, drain), or a proxy has no healthy backend left: read the "
+    "response, then check what stands behind it.",
+    504: "A proxy answers, and the service behind it is too slow or unreachable: check that one, and list it under "
+    "`depends_on`.",
+}
+"""What to do about an HTTP status (RFC 9110, section 15) that is not the expected one."""
+
+
 def next_step(code: str, *, host: str = "", port: int | None = None, causes: str = "") -> str:
     """Return what to do about a reason, with the service's address filled in."""
     return REASONS[code].next_step.format(host=host or "the host", port=port or "", causes=causes)

@@ -31,6 +31,9 @@ _SECRET_VARIABLE = re.compile(r"PASS|PWD|SECRET|TOKEN|KEY|CREDENTIAL|SIGNATURE|C
 _TOKEN_LIKE = re.compile(r"(?=[^/]*\d)(?=[^/]*[A-Za-z])[A-Za-z0-9_\-.~+=%]{20,}")
 
 
+_MASKED_PARTS = re.compile("[@?#]")
+
+
 class AddressPolicy:
     """Decides on resolved addresses, so that a name cannot lead where its text does not say.
 
@@ -83,6 +86,8 @@ def secrets_of_variable(variable: str, value: str) -> set[str]:
 
 def secrets_of_url(url: str, *, tainted: bool = False) -> set[str]:
     """Return password, query values and, in a URL that came from a variable, token-like path segments."""
+    if not tainted and "@" not in url and "?" not in url:
+        return set()
     try:
         parts = urlsplit(url)
         found = {parts.password or ""}
@@ -101,6 +106,8 @@ def secrets_of_url(url: str, *, tainted: bool = False) -> set[str]:
 
 def masked_url(url: str) -> str:
     """Return `url` without userinfo and with every query value masked, for display."""
+    if not _MASKED_PARTS.search(url):
+        return url
     try:
         parts = urlsplit(url)
     except ValueError:

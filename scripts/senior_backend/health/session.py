@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import gc
 import time
 from collections.abc import Mapping
@@ -52,9 +51,7 @@ def open_session(options: argparse.Namespace, environment: Mapping[str, str]) ->
     services = _selected(configuration, options.only or [])
     if options.allow_exec:
         services = tuple(
-            dataclasses.replace(service, options={**service.options, "allowed": True})
-            if service.type == "exec"
-            else service
+            service._replace(options={**service.options, "allowed": True}) if service.type == "exec" else service
             for service in services
         )
     from senior_backend.health.check import CONCURRENCY

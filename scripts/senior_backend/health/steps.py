@@ -20,15 +20,15 @@ When the peer closes early, `Exactly` and `Until` raise `Failure("connection_clo
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
+NO_FACTS: Mapping[str, Any] = MappingProxyType({})
 READ_LIMIT = 1 << 20
 """Bytes that one read may gather: far above any health answer, far below what would hurt."""
 
 
-@dataclass(frozen=True, slots=True)
-class TlsOptions:
+class TlsOptions(NamedTuple):
     """How to verify the peer; `server_name` defaults to the host that is connected to."""
 
     ca: str | None = None
@@ -38,8 +38,7 @@ class TlsOptions:
     insecure: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Connect:
+class Connect(NamedTuple):
     """Open a connection; `transport` is tcp, udp or unix (then `host` is the socket's path)."""
 
     host: str
@@ -49,57 +48,49 @@ class Connect:
     alpn: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(NamedTuple):
     """Write bytes."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Some:
+class Some(NamedTuple):
     """Read what is there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exactly:
-    """Read `count` bytes."""
+class Exactly(NamedTuple):
+    """Read `size` bytes."""
 
-    count: int
+    size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Until:
+class Until(NamedTuple):
     """Read up to `delimiter`; more than `limit` bytes without it raise `Failure("protocol_mismatch")`."""
 
     delimiter: bytes = b"\r\n"
     limit: int = 8192
 
 
-@dataclass(frozen=True, slots=True)
-class StartTls:
+class StartTls(NamedTuple):
     """Begin TLS on the open connection."""
 
     server_name: str
-    options: TlsOptions = field(default_factory=TlsOptions)
+    options: TlsOptions = TlsOptions()
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """Run a blocking function in a thread; it must return by itself, and late results are dropped."""
 
     function: Callable[[], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Sleep:
+class Sleep(NamedTuple):
     """Wait, in seconds."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(NamedTuple):
     """What the peer's certificate says: the day it ends (Unix time) and the SHA-256 of its bytes."""
 
     not_after: float
@@ -107,23 +98,21 @@ class Certificate:
     version: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(NamedTuple):
     """The other end of an open connection."""
 
     address: str
     certificate: Certificate | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A conversation that came to its end; `facts` are what `expect` and `degraded` can be asked about.
 
     `note` is one line for people. `reason` names a degraded reason that the protocol itself tells.
     """
 
     note: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = NO_FACTS
     headers: Mapping[str, str] | None = None
     body: bytes | None = None
     reason: str | None = None
@@ -136,7 +125,7 @@ class Failure(Exception):  # noqa: N818 - a result of a check, not an error of t
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
-        self.facts: Mapping[str, Any] = facts or {}
+        self.facts: Mapping[str, Any] = facts or NO_FACTS
 
 
 Step = Connect | Send | Some | Exactly | Until | StartTls | Call | Sleep
@@ -148,3 +137,25 @@ def printable(data: bytes | str, limit: int = 60) -> str:
     text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
     shown = "".join(char if char.isprintable() else "·" for char in text[: limit + 1])
     return repr(shown[:limit] + ("…" if len(shown) > limit else ""))
+
+
+_SPEAKERS = (
+    (b"\x15\x03", "TLS"),
+    (b"HTTP/", "HTTP"),
+    (b"SSH-", "SSH"),
+    (b"220", "SMTP or FTP"),
+    (b"+PONG", "Redis"),
+    (b"-ERR", "Redis or NATS"),
+    (b"INFO", "NATS"),
+    (b"AMQP", "AMQP"),
+    (b"RFB ", "VNC"),
+)
+
+
+def stranger(wanted: str, data: bytes) -> Failure:
+    """Return the failure of an answer that is not of the wanted protocol, with the one that it looks like."""
+    known = next((name for start, name in _SPEAKERS if data.startswith(start)), "")
+    if not known and len(data) > 4 and data[3:5] == b"\0\x0a":
+        known = "MySQL"  # packet number 0, protocol 10
+    looks = f", it looks like {known}" if known else ""
+    return Failure("protocol_mismatch", f"not {wanted}{looks}: the answer begins {printable(data)}")

@@ -8,6 +8,7 @@ import ssl
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from senior_backend.health.der import element
 from senior_backend.health.steps import Certificate, Failure, TlsOptions
 
 if TYPE_CHECKING:
@@ -87,15 +88,15 @@ def not_after(der: bytes) -> float:
         ValueError: the bytes are not such a certificate.
     """
     try:
-        _, at, _ = _element(der, 0)
-        _, at, _ = _element(der, at)
-        tag, start, end = _element(der, at)
+        _, at, _ = element(der, 0)
+        _, at, _ = element(der, at)
+        tag, start, end = element(der, at)
         if tag == 0xA0:  # the explicit version
-            _, start, end = _element(der, end)
+            _, start, end = element(der, end)
         for _ in range(3):  # serial number, signature algorithm, issuer
-            _, start, end = _element(der, end)
-        _, _, first_end = _element(der, start)
-        tag, start, end = _element(der, first_end)
+            _, start, end = element(der, end)
+        _, _, first_end = element(der, start)
+        tag, start, end = element(der, first_end)
         text = der[start:end].decode("ascii")
         form = "%y%m%d%H%M%SZ" if tag == 0x17 else "%Y%m%d%H%M%SZ"
         moment = datetime.datetime.strptime(text, form).replace(tzinfo=datetime.UTC)
@@ -104,12 +105,3 @@ def not_after(der: bytes) -> float:
     if tag == 0x17 and moment.year >= 2050:  # two-digit years 50 to 99 are 1950 to 1999
         moment = moment.replace(year=moment.year - 100)
     return moment.timestamp()
-
-
-def _element(der: bytes, at: int) -> tuple[int, int, int]:
-    """Return tag, start and end of the DER element at `at`."""
-    tag, length, at = der[at], der[at + 1], at + 2
-    if length & 0x80:
-        octets = length & 0x7F
-        length, at = int.from_bytes(der[at : at + octets], "big"), at + octets
-    return tag, at, at + length

@@ -24,7 +24,6 @@ from senior_backend.health.steps import (
     Peer,
     StartTls,
     Step,
-    TlsOptions,
     Until,
     printable,
 )
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
 
 CHUNK = 65536
 _PENDING = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN, errno.EALREADY})
+_DEAD = frozenset({"refused", "connect_timeout", "connection_reset"})
+"""What the far end of an address does; a missing route, as where there is no IPv6, is this machine's."""
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
@@ -61,6 +62,7 @@ class Check:
     ended: bool = False
     has_sent: bool = False
     address: str | None = None
+    passed_over: tuple[str, ...] = ()
     endpoint: tuple[str, int] | None = None
     certificate: Certificate | None = None
     parked: bool = False
@@ -95,6 +97,7 @@ class Transport(ABC):
         check.target, check.attempt, check.tls = target, 0, None
         check.buffer.clear()
         check.ended = check.has_sent = False
+        check.passed_over = ()
         check.phases = Phases()
         check.mark = self._clock()
         if target.transport == "unix":
@@ -161,6 +164,8 @@ class Transport(ABC):
         self._close(check)
         if check.attempt + 1 < len(check.addresses):
             check.attempt += 1
+            if failure.reason in _DEAD and check.address:
+                check.passed_over = (*check.passed_over, check.address)
             return self._open_socket(check)
         raise failure
 
@@ -253,9 +258,9 @@ class Transport(ABC):
         """Return what a read step asks for, or None where it has to wait for more."""
         buffer = check.buffer
         if type(step) is Exactly:
-            if len(buffer) >= step.count:
-                taken = bytes(buffer[: step.count])
-                del buffer[: step.count]
+            if len(buffer) >= step.size:
+                taken = bytes(buffer[: step.size])
+                del buffer[: step.size]
                 return taken
         elif type(step) is Until:
             end = buffer.find(step.delimiter)
@@ -351,7 +356,7 @@ class Transport(ABC):
 
         check.tls, check.stage = step, "handshake"
         try:
-            wrapped = tls.wrap(check.sock, step.server_name, step.options or TlsOptions(), alpn)
+            wrapped = tls.wrap(check.sock, step.server_name, step.options, alpn)
         except Failure as error:
             self._resume(check, failure=error)
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -170,9 +169,8 @@ def _clean(result: Result, redactor: Redactor) -> Result:
     target, detail = redactor.text(service.target), _one_line(redactor.text(result.detail))
     if not redactor.active and detail == result.detail:
         return result
-    service = dataclasses.replace(service, target=target, description=redactor.text(service.description))
-    return dataclasses.replace(
-        result,
+    service = service._replace(target=target, description=redactor.text(service.description))
+    return result._replace(
         service=service,
         detail=detail,
         excerpt=redactor.text(result.excerpt),

@@ -66,9 +66,7 @@ def _unblocked(result: Result) -> Result:
     """Return a result as it was before the graph, so that it can be resolved anew with those of other passes."""
     if result.state != "blocked":
         return result
-    from dataclasses import replace
-
-    return replace(result, state="down", reason=result.own_reason, own_reason=None, causes=())
+    return result._replace(state="down", reason=result.own_reason, own_reason=None, causes=())
 
 
 def _verdict(session: Session, done: Pass, known: dict[str, Result]) -> Verdict:

@@ -28,7 +28,10 @@ class Node:
 
     def get(self, key: str) -> Node | None:
         """Return the value of `key` in a map."""
-        return next((value for name, value in self.entries if name.value == key), None)
+        for name, value in self.entries:
+            if name.value == key:
+                return value
+        return None
 
     @property
     def empty(self) -> bool:

@@ -23,7 +23,7 @@ from senior_backend.health.config.fields import (
 from senior_backend.health.config.nodes import Node
 from senior_backend.health.config.values import Field, Reader
 from senior_backend.health.model import NO_OPTIONS, Service
-from senior_backend.health.probes import Probe, all_probes, by_scheme, by_word
+from senior_backend.health.probes import Probe, all_probes, by_scheme, by_word, of_scheme, of_word
 from senior_backend.health.security import SECRET_KEY, masked_url, secrets_of_url
 from senior_backend.health.steps import TlsOptions
 
@@ -44,6 +44,7 @@ class ServiceReader:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._defaults: dict[str, tuple[Node, Node]] = {}
+        self._default_values: dict[str, Any] = {}
         self._allowed_keys: dict[str, dict[str, None]] = {}
         self._tls_files: dict[str, bool] = {}
         self._needs: dict[str, list[Node]] = {}
@@ -64,6 +65,7 @@ class ServiceReader:
             node = top["defaults"][1]
             if reader.mapping(node, "a mapping of defaults"):
                 self._defaults = reader.known_keys(node, DEFAULTS, "defaults")
+                self._default_values = self._values(self._defaults)
         allowed = self._addresses(top["allow_addresses"][1]) if "allow_addresses" in top else ()
         if "services" not in top:
             reader.problem(root, "no-services", "there is no `services:`", "List at least one service below it.")
@@ -130,18 +132,13 @@ class ServiceReader:
         found = reader.known_keys(body, self._keys(probe), f"service '{name}' of type {probe.type}")
         if name is None:
             return None
-        values: dict[str, Any] = {}
-        for word, pair in {**self._defaults, **found}.items():
-            field = READ_HERE.get(word)
-            if field:
-                values[word] = field.kind.read(reader, pair[1])
+        values = {**self._default_values, **self._values(found)}
         options = self._options(probe, found, parts, body)
         tls, tls_options = self._tls(values.get("tls"), starts_tls)
         host, port = self._address(probe, values, parts, options, body, tls=tls is not None)
         where = found.get("expect") or found.get("degraded")
-        facts = {**probe.facts}
-        expect = self._assertions(values.get("expect"), facts, f"expect of '{name}'")
-        degraded = self._assertions(values.get("degraded"), facts, f"degraded of '{name}'")
+        expect = self._assertions(values.get("expect"), probe.facts, f"expect of '{name}'")
+        degraded = self._assertions(values.get("degraded"), probe.facts, f"degraded of '{name}'")
         if probe.validate:
             probe.validate(reader, where[1] if where and not probe.fields else body, options)
         if probe.type == "tcp" and port in BETTER_THAN_TCP and not options.get("send"):
@@ -174,6 +171,14 @@ class ServiceReader:
             line=place.line,
             column=place.column,
         )
+
+    def _values(self, found: Mapping[str, tuple[Node, Node]]) -> dict[str, Any]:
+        """Return the values of the keys that every type of service has."""
+        return {
+            word: field.kind.read(self._reader, node)
+            for word, (_, node) in found.items()
+            if (field := READ_HERE.get(word))
+        }
 
     def _name(self, key: Node | None, body: Node) -> str | None:
         node = key or body.get("name")
@@ -223,7 +228,7 @@ class ServiceReader:
         starts_tls = False
         if parts is not None:
             scheme = parts.scheme.partition("+")[0]
-            pair = by_scheme().get(scheme)
+            pair = of_scheme(scheme)
             if pair is None and type_node is None:
                 near = did_you_mean(scheme, by_scheme())
                 fix = f"Known schemes: {', '.join(sorted(by_scheme()))}."
@@ -232,7 +237,7 @@ class ServiceReader:
                 probe, starts_tls = pair
         if type_node is not None:
             word = reader.word(type_node)
-            named = by_word().get(word) if word else None
+            named = of_word(word) if word else None
             if word and named is None:
                 near = did_you_mean(word, by_word())
                 fix = f"Types: {', '.join(all_probes())}."

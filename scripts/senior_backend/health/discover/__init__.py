@@ -28,7 +28,8 @@ _BY_IMAGE = (
 _BY_PORT = {
     5432: "postgresql", 3306: "mysql", 6379: "redis", 5672: "amqp", 4222: "nats", 9092: "kafka", 27017: "mongodb",
     1883: "mqtt", 25: "smtp", 587: "smtp", 1025: "smtp", 22: "ssh", 50051: "grpc", 80: "http", 443: "http",
-    3000: "http", 5000: "http", 8000: "http", 8080: "http", 8081: "http", 8888: "http", 9000: "http", 15672: "http",
+    **dict.fromkeys((3000, 3100, 4000, 4200, 5000, 5173, 5601, 8000, 8001, 8080, 8081, 8082, 8086, 8088, 8123, 8200,
+                     8222, 8500, 8888, 8983, 9000, 9090, 9093, 9200, 15672, 16686), "http"),
 }  # fmt: skip
 HEALTH_PATHS = re.compile(
     r"/(?:[\w.-]+/)*(?:healthz?|livez?|readyz?|liveness|readiness|alive|ready|ping|status|up|_health|health[-_]?check)/?"
@@ -134,12 +135,20 @@ def clean_name(text: str) -> str:
 
 
 def type_of(image: str, port: int | None) -> str:
-    """Return the type of check for an image, else for a port, else tcp."""
+    """Return the type of check for an image and a port, else tcp.
+
+    An image that is named after a server may be a tool for it: where the port is another protocol's, the port decides.
+    """
+    by_port, by_image = _BY_PORT.get(port or 0), of_image(image)
+    return by_port or by_image or "tcp"
+
+
+def of_image(image: str) -> str | None:
+    """Return the type of check that an image's name suggests."""
     base = image.rpartition("/")[2].partition(":")[0].lower()
-    for word, kind in _BY_IMAGE:
-        if word in base and "exporter" not in base and "admin" not in base:
-            return kind
-    return _BY_PORT.get(port or 0, "tcp")
+    if "exporter" in base or "admin" in base:
+        return None
+    return next((kind for word, kind in _BY_IMAGE if word in base), None)
 
 
 def address(kind: str, host: str, port: int, path: str = "") -> str:

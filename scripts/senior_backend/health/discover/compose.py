@@ -16,6 +16,7 @@ from senior_backend.health.discover import (
     environment_of,
     host_of,
     node_at,
+    of_image,
     text_at,
     type_of,
 )
@@ -50,16 +51,18 @@ def _one(word: str, key: Node, service: Node, file: str, made: Discovery) -> Non
     ports = _ports(node_at(service, "ports"))
     health = _health_url(service)
     if not ports:
-        made.skipped.append(
-            Skipped(f"{file}:{key.line} ({word})", "it publishes no port, so it is not reachable from here")
-        )
+        reason = "it publishes no port, so it is not reachable from here"
+        if node_at(service, "ports"):
+            reason = "no TCP port of it has a number on this machine that the file tells"
+        made.skipped.append(Skipped(f"{file}:{key.line} ({word})", reason))
         return
     variables = environment_of(node_at(service, "environment"))
     needed = [host for _, value in variables.values() if (host := host_of(value))]
     depends = node_at(service, "depends_on")
     names = [str(item.value) for item in depends.items] if depends else []
     names += [str(name.value) for name, _ in depends.entries] if depends else []
-    inside, outside, line = next((port for port in ports if health and port[0] == health[0]), ports[0])
+    own = next((port for port in ports if type_of("", port[0]) == of_image(image)), ports[0])
+    inside, outside, line = next((port for port in ports if health and port[0] == health[0]), own)
     kind = type_of(image, inside)
     if health and kind in ("tcp", "http"):
         url, source = address("http", "127.0.0.1", outside, health[1]), f"{health[2]} (healthcheck)"
@@ -82,18 +85,24 @@ def _ports(node: Node | None) -> list[tuple[int, int, int]]:
     found = []
     for item in node.items if node else []:
         if item.kind == "map":
-            inner, outer = text_at(item, "target"), text_at(item, "published")
+            inner, outer = _expanded(text_at(item, "target")), _expanded(text_at(item, "published"))
             if text_at(item, "protocol") == "udp":
                 continue
         else:
-            written = _VARIABLE.sub(lambda match: match[2] or "", str(item.value))
+            written = _expanded(str(item.value))
             if written.endswith("/udp"):
                 continue
             parts = re.sub(r"/tcp$", "", re.sub(r"\[[^\]]*\]", "", written)).split(":")
             inner, outer = parts[-1], parts[-2] if len(parts) > 1 else ""
+        inner, outer = inner.partition("-")[0], outer.partition("-")[0]  # of a range, the first
         if inner.isdigit() and outer.isdigit():
             found.append((int(inner), int(outer), item.line))
     return found
+
+
+def _expanded(text: str) -> str:
+    """Return text with each variable replaced by its default."""
+    return _VARIABLE.sub(lambda match: match[2] or "", text)
 
 
 def _health_url(service: Node) -> tuple[int, str, int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -42,14 +43,43 @@ class Probe:
 
 
 @lru_cache(maxsize=1)
+def _types() -> tuple[str, ...]:
+    names = (module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(sorted(name for name in names if not name.startswith("_")))
+
+
+@lru_cache(maxsize=256)
+def of_type(name: str) -> Probe | None:
+    """Return the probe of a type, from the module of that name; no other module is loaded."""
+    if name not in _types():
+        return None
+    probe: Probe = import_module(f"{__name__}.{name}").PROBE
+    return probe
+
+
+@lru_cache(maxsize=256)
+def of_word(word: str) -> Probe | None:
+    """Return the probe that `type:` names, by its type or by an alias."""
+    return of_type(word) or by_word().get(word)
+
+
+@lru_cache(maxsize=256)
+def of_scheme(scheme: str) -> tuple[Probe, bool] | None:
+    """Return the probe of a URL scheme and whether that means TLS from the first byte.
+
+    Most schemes are a type's name, with an `s` for TLS: then the other probes need not be loaded.
+    """
+    for name in (scheme, scheme.removesuffix("s")):
+        probe = of_type(name)
+        if probe is not None and scheme in probe.schemes:
+            return probe, probe.schemes[scheme]
+    return by_scheme().get(scheme)
+
+
+@lru_cache(maxsize=1)
 def all_probes() -> Mapping[str, Probe]:
     """Return every probe by its type, in alphabetical order."""
-    found: dict[str, Probe] = {}
-    for module in sorted(pkgutil.iter_modules(__path__), key=lambda item: item.name):
-        if not module.name.startswith("_"):
-            probe = import_module(f"{__name__}.{module.name}").PROBE
-            found[probe.type] = probe
-    return found
+    return {name: probe for name in _types() if (probe := of_type(name))}
 
 
 @lru_cache(maxsize=1)
@@ -65,6 +95,11 @@ def by_word() -> Mapping[str, Probe]:
 def by_scheme() -> Mapping[str, tuple[Probe, bool]]:
     """Return each URL scheme's probe and whether the scheme means TLS from the first byte."""
     return {scheme: (probe, tls) for probe in all_probes().values() for scheme, tls in probe.schemes.items()}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what is sent to `host` never leaves this machine."""
+    return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
 
 
 def connect_step(service: Service) -> Any:

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, unquote
 from senior_backend.health.config.values import TEXT, WORD, Example, Field
 from senior_backend.health.model import Service
 from senior_backend.health.probes import Probe, connect_step
-from senior_backend.health.steps import Answer, Conversation, Exactly, Failure, Send, Step, printable
+from senior_backend.health.steps import Answer, Conversation, Exactly, Failure, Send, Step, stranger
 
 HEADER = b"AMQP\x00\x00\x09\x01"
 METHOD, HEARTBEAT, FRAME_END = 1, 8, 0xCE
@@ -85,7 +85,7 @@ def _read_frame(*, first: bool) -> Generator[Step, Any, tuple[int, bytes]]:
         raise Failure("version_mismatch", f"the server speaks AMQP {'.'.join(str(part) for part in version)}")
     kind, _, size = struct.unpack("!BHI", head)
     if kind not in (1, 2, 3, HEARTBEAT) or size > MAX_FRAME:
-        raise Failure("protocol_mismatch", f"not AMQP: the answer begins {printable(head)}")
+        raise stranger("AMQP", head)
     payload = (yield Exactly(size + 1)) if size + 1 else b""
     if payload[-1] != FRAME_END:
         raise Failure("protocol_mismatch", "a frame does not end where it says")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Generator, Mapping
 from typing import Any
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
@@ -25,12 +26,15 @@ from senior_backend.health.steps import (
     TlsOptions,
     Until,
     printable,
+    stranger,
 )
 
 HEAD_LIMIT = 65536
 MAX_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SAFE = "/:?#[]@!$&'()*+,;=%~-._"
+_PLAIN_PATH = re.compile(r"/[A-Za-z0-9/._~-]*")
+_BLANK = re.compile(r"[\0- ]")
 
 
 def converse(service: Service) -> Conversation:
@@ -114,7 +118,7 @@ def head() -> Generator[Step, Any, tuple[int, dict[str, str]]]:
     """Read a status line and headers."""
     first = yield Exactly(5)
     if first != b"HTTP/":
-        raise Failure("protocol_mismatch", f"not HTTP: the answer begins {printable(first)}")
+        raise stranger("HTTP", first)
     block = yield Until(b"\r\n\r\n", HEAD_LIMIT)
     lines = block.decode("latin-1").split("\r\n")
     words = lines[0].split(" ", 2)
@@ -171,6 +175,8 @@ def authority(scheme: str, host: str, port: int) -> str:
 
 
 def _target(parts: SplitResult) -> str:
+    if not parts.query and _PLAIN_PATH.fullmatch(parts.path):
+        return parts.path
     path = quote(parts.path or "/", safe=_SAFE)
     return f"{path}?{quote(parts.query, safe=_SAFE)}" if parts.query else path
 
@@ -189,7 +195,7 @@ def validate(reader: Reader, node: Any, options: dict[str, Any]) -> None:
         if not name or any(char in name for char in " :\r\n") or any(char in value for char in "\r\n\0"):
             reader.problem(node, "header", f"header {printable(name)} has characters that a header must not have")
     path = options.get("path", "/")
-    if not path.startswith("/") or any(char <= " " for char in path):
+    if not path.startswith("/") or _BLANK.search(path):
         reader.problem(node, "path", f"{path!r} is not a path", "Begin it with /, and encode spaces as %20.")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from senior_backend.health.config.values import TEXT, WORD, Example, Field
 from senior_backend.health.model import Service
 from senior_backend.health.probes import Probe, connect_step
-from senior_backend.health.steps import Answer, Conversation, Exactly, Failure, Send, printable
+from senior_backend.health.steps import Answer, Conversation, Exactly, Failure, Send, printable, stranger
 
 _REFUSALS = {
     1: ("version_mismatch", "the broker does not speak MQTT 3.1.1"),
@@ -28,7 +28,7 @@ def converse(service: Service) -> Conversation:
     yield Send(_connect(client, options.get("user"), options.get("password")))
     head = yield Exactly(4)
     if head[0] != 0x20 or head[1] != 2:
-        raise Failure("protocol_mismatch", f"not MQTT: the answer begins {printable(head)}")
+        raise stranger("MQTT", head)
     code = head[3]
     if code:
         reason, text = _REFUSALS.get(code, ("server_error", f"return code {code}"))

@@ -3,7 +3,9 @@
 A connection that is dropped before its end counts toward max_connect_errors and can get this host blocked.
 
 Without credentials the login is tried as `health_check` with no password; "access denied" (1045) is then the answer of
-a working server.
+a working server. Where a login needs the whole password and there is no TLS, it is encrypted with the server's RSA key:
+over loopback always, elsewhere with `allow_public_key_retrieval`, since whoever answers in the server's place could
+hand out a key too.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ from collections.abc import Generator, Mapping
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote
 
-from senior_backend.health.config.values import TEXT, WORD, Example, Field, plain_value
+from senior_backend.health.config.values import BOOLEAN, TEXT, WORD, Example, Field, plain_value
 from senior_backend.health.model import Service
-from senior_backend.health.probes import Probe
+from senior_backend.health.probes import Probe, _rsa, is_loopback
 from senior_backend.health.steps import (
     Answer,
     Connect,
@@ -34,6 +36,7 @@ LONG_PASSWORD, CONNECT_WITH_DB, PROTOCOL_41, SSL, TRANSACTIONS, SECURE_CONNECTIO
     0x1, 0x8, 0x200, 0x800, 0x2000, 0x8000, 0x80000,
 )  # fmt: skip
 UTF8MB4 = 45
+_PLUGINS = ("mysql_native_password", "caching_sha2_password", "sha256_password", "mysql_clear_password")
 MAX_PACKET = 1 << 20
 _REASONS = {
     1040: "too_many_connections",
@@ -70,14 +73,15 @@ def converse(service: Service) -> Conversation:
         yield Send(_wrap(struct.pack("<IIB23x", flags, 1 << 24, UTF8MB4), number))
         yield StartTls(service.host, service.tls or service.tls_options)
         number += 1
-    if plugin not in ("mysql_native_password", "caching_sha2_password"):
+    if plugin not in ("mysql_native_password", "caching_sha2_password", "sha256_password"):
         plugin = "mysql_native_password"
-    proof = scramble(plugin, password, salt)
+    safe = bool(flags & SSL or socket)
+    proof = _first_proof(plugin, password, salt, safe=safe)
     body = struct.pack("<IIB23x", flags, 1 << 24, UTF8MB4) + (user or "health_check").encode() + b"\0"
     body += bytes([len(proof)]) + proof
     body += database.encode() + b"\0" if database else b""
     yield Send(_wrap(body + plugin.encode() + b"\0", number))
-    denied = yield from _authenticate(service, plugin, password, encrypted=bool(flags & SSL))
+    denied = yield from _authenticate(service, plugin, password, salt, safe=safe)
     if denied:
         if user is None and denied.reason == "auth_failed":
             return Answer(f"accepts connections, {version}; no login was configured", facts)
@@ -119,8 +123,15 @@ def scramble(plugin: str, password: str, salt: bytes) -> bytes:
     return bytes(a ^ b for a, b in zip(inner, outer, strict=True))
 
 
+def _first_proof(plugin: str, password: str, salt: bytes, *, safe: bool) -> bytes:
+    """Return what begins a login with a plugin; `safe` says that nobody else can read what is sent."""
+    if plugin in ("mysql_clear_password", "sha256_password") and (safe or not password):
+        return password.encode() + b"\0"
+    return b"\1" if plugin == "sha256_password" else scramble(plugin, password, salt)
+
+
 def _authenticate(
-    service: Service, plugin: str, password: str, *, encrypted: bool
+    service: Service, plugin: str, password: str, salt: bytes, *, safe: bool
 ) -> Generator[Step, Any, Failure | None]:
     """Go through the answers to the login; return the server's refusal, None when it is accepted."""
     for _ in range(6):
@@ -130,24 +141,35 @@ def _authenticate(
         if data[:1] == b"\xff":
             return _error(data)
         if data[:1] == b"\xfe":
-            name, _, salt = data[1:].partition(b"\0")
-            plugin = name.decode("utf-8", "replace")
-            if plugin == "mysql_clear_password" and not encrypted:
+            name, _, rest = data[1:].partition(b"\0")
+            plugin, salt = name.decode("utf-8", "replace"), rest.rstrip(b"\0")[:20]
+            if plugin == "mysql_clear_password" and not safe:
                 raise Failure("unsupported", "the server wants the password in clear text; set `tls: true`")
-            if plugin not in ("mysql_native_password", "caching_sha2_password", "mysql_clear_password"):
+            if plugin not in _PLUGINS:
                 if service.options.get("user") is None:
                     return Failure("auth_failed", plugin)
                 raise Failure("unsupported", f"the login needs the plugin {plugin}, which is not understood here")
-            clear = plugin == "mysql_clear_password"
-            proof = password.encode() + b"\0" if clear else scramble(plugin, password, salt.rstrip(b"\0")[:20])
-            yield Send(_wrap(proof, number + 1))
-        elif data == b"\x01\x04":
-            if not encrypted:
-                raise Failure("unsupported", "caching_sha2_password wants a full login, which needs `tls: true`")
+            if plugin == "sha256_password" and password and not safe:
+                _may_ask_for_key(service, plugin)
+            yield Send(_wrap(_first_proof(plugin, password, salt, safe=safe), number + 1))
+        elif data == b"\x01\x04" and safe:
             yield Send(_wrap(password.encode() + b"\0", number + 1))
+        elif data == b"\x01\x04":
+            _may_ask_for_key(service, plugin)
+            yield Send(_wrap(b"\2", number + 1))
+        elif data.startswith(b"\x01-----BEGIN"):
+            _may_ask_for_key(service, plugin)
+            secret = bytes(byte ^ salt[i % len(salt)] for i, byte in enumerate(password.encode() + b"\0"))
+            yield Send(_wrap(_rsa.encrypt(secret, _rsa.public_key(data[1:])), number + 1))
         elif data != b"\x01\x03":
             raise Failure("protocol_mismatch", f"unexpected answer to the login {printable(data[:20])}")
     raise Failure("protocol_mismatch", "the login does not come to an end")
+
+
+def _may_ask_for_key(service: Service, plugin: str) -> None:
+    if not is_loopback(service.host) and not service.options.get("allow_public_key_retrieval"):
+        choice = "`tls: true`, or `allow_public_key_retrieval: true` in a network that you trust"
+        raise Failure("unsupported", f"{plugin} wants the whole password, which needs {choice}")
 
 
 def _ok() -> Generator[Step, Any, None]:
@@ -218,6 +240,8 @@ def _from_url(parts: SplitResult) -> Mapping[str, Any]:
     query = parse_qs(parts.query)
     if query.get("ssl", [""])[-1].lower() in ("true", "1") or query.get("ssl-mode"):
         options["ssl"] = True
+    if query.get("allowPublicKeyRetrieval", [""])[-1].lower() == "true":
+        options["allow_public_key_retrieval"] = True
     if query.get("unix_socket"):
         options["socket"] = query["unix_socket"][-1]
     return options
@@ -235,6 +259,15 @@ def _err(code: int, text: bytes, number: int = 2) -> bytes:
 
 
 _LOGIN = {"user": "app", "password": "x"}
+_TRUSTING = {**_LOGIN, "allow_public_key_retrieval": True}
+_SWITCH = _wrap(b"\xfecaching_sha2_password\0" + b"a" * 20 + b"\0", 2)
+_KEY = b"""\x01-----BEGIN PUBLIC KEY-----
+MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDN89NQGKTIFdFM2UziI909Qhz9
+HV4+1h538I0XjE/79csLYEC/mMZ3B/PqJIHgtEHCzXmnT/jT2p/ZrFyRy224HJF6
+D3OKVkrWy+AX7rJ7vu9Ieawv59AQZfMoNnrYRs/8r4JJc+FijZGQ4w89Ddx1cQe6
+8KXhSQXQIZBIUoGfpwIDAQAB
+-----END PUBLIC KEY-----
+"""
 
 PROBE = Probe(
     type="mysql",
@@ -250,6 +283,8 @@ PROBE = Probe(
         Field("database", WORD, "Database."),
         Field("query", TEXT, "A query, run read-only; its first value is the fact `value`."),
         Field("socket", TEXT, "Path of the Unix socket, instead of a host."),
+        Field("allow_public_key_retrieval", BOOLEAN,
+              "true: without TLS, encrypt the password with the key that the server sends."),
     ),
     facts={"value": "any", "version": "text"},
     from_url=_from_url,
@@ -262,6 +297,11 @@ PROBE = Probe(
         Example("shutting down", (_err(1053, b"Server shutdown in progress", 0),), "shutting_down"),
         Example("another login plugin", (_HELLO, _wrap(b"\xfemysql_native_password\0" + b"a" * 20 + b"\0", 2),
                 _wrap(b"\0\0\0\2\0\0\0", 4), _OK), options=_LOGIN),
+        Example("a full login with the server's key", (_HELLO, _SWITCH, _wrap(b"\x01\x04", 4), _wrap(_KEY, 6),
+                _wrap(b"\0\0\0\2\0\0\0", 8), _OK), options=_TRUSTING),
+        Example("a key that is none", (_HELLO, _wrap(b"\x01-----BEGIN x\n!\n", 2)), "protocol_mismatch",
+                options=_TRUSTING),
+        Example("a key from a server that may be anybody", (_HELLO, _wrap(_KEY, 2)), "unsupported", options=_LOGIN),
         Example("a full login without TLS", (_HELLO, _wrap(b"\x01\x04", 2)), "unsupported", options=_LOGIN),
         Example("an SSH server", (b"SSH-2.0-OpenSSH_9.2\r\n" + b"x" * 80,), "protocol_mismatch"),
         Example("truncated", (_HELLO[:30],), "connection_closed", closes=True),

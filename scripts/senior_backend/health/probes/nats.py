@@ -8,7 +8,7 @@ from typing import Any
 from senior_backend.health.config.values import WORD, Example, Field
 from senior_backend.health.model import Service
 from senior_backend.health.probes import Probe, connect_step
-from senior_backend.health.steps import Answer, Conversation, Exactly, Failure, Send, StartTls, Until, printable
+from senior_backend.health.steps import Answer, Conversation, Exactly, Failure, Send, StartTls, Until, stranger
 
 _ERRORS = {
     "authorization violation": "auth_failed",
@@ -26,7 +26,7 @@ def converse(service: Service) -> Conversation:
         line = yield Until(b"\r\n", 4096)
         raise _error(line.decode("utf-8", "replace"))
     if start != b"INFO ":
-        raise Failure("protocol_mismatch", f"not NATS: the answer begins {printable(start)}")
+        raise stranger("NATS", start)
     info = json.loads((yield Until(b"\r\n", 65536)))
     facts: dict[str, Any] = {"version": info.get("version"), "jetstream": bool(info.get("jetstream"))}
     if (info.get("tls_required") or options.get("starttls")) and service.tls is None:

@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, parse_qs, unquote
 
 from senior_backend.health.config.values import TEXT, WORD, Example, Field, one_of, plain_value
 from senior_backend.health.model import Service
-from senior_backend.health.probes import Probe
+from senior_backend.health.probes import Probe, is_loopback
 from senior_backend.health.probes._scram import Scram
 from senior_backend.health.steps import (
     Answer,
@@ -27,6 +27,7 @@ from senior_backend.health.steps import (
     StartTls,
     Step,
     printable,
+    stranger,
 )
 
 PROTOCOL_3 = 196608
@@ -179,13 +180,14 @@ def _message() -> Generator[Step, Any, tuple[bytes, bytes]]:
     kind = yield Exactly(1)
     if kind not in b"RSKZENDTCIvGHdcsA1235tn":
         raise Failure("protocol_mismatch", f"not PostgreSQL: the answer begins {printable(kind)}")
-    return kind, (yield from _rest_of_message())
+    return kind, (yield from _rest_of_message(kind))
 
 
-def _rest_of_message() -> Generator[Step, Any, bytes]:
-    (size,) = struct.unpack("!I", (yield Exactly(4)))
+def _rest_of_message(kind: bytes = b"E") -> Generator[Step, Any, bytes]:
+    head = yield Exactly(4)
+    (size,) = struct.unpack("!I", head)
     if not 4 <= size <= MAX_MESSAGE:
-        raise Failure("protocol_mismatch", f"not PostgreSQL: a message of {size} bytes")
+        raise stranger("PostgreSQL", kind + head)
     return (yield Exactly(size - 4)) if size > 4 else b""
 
 
@@ -205,7 +207,7 @@ def _frame(kind: bytes, body: bytes) -> bytes:
 
 
 def _is_local(service: Service) -> bool:
-    return bool(service.options.get("socket")) or service.host in ("localhost", "127.0.0.1", "::1")
+    return bool(service.options.get("socket")) or is_loopback(service.host)
 
 
 def _from_url(parts: SplitResult) -> Mapping[str, Any]:
