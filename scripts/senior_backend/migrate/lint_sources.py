@@ -211,11 +211,6 @@ def _section(text: str, start: int, end: int) -> str:
     return _blank(text[:start]) + text[start:end]
 
 
-def _section(text: str, start: int, end: int) -> str:
-    """Return a text of which only one section is left, at its offsets."""
-    return _blank(text[:start]) + text[start:end]
-
-
 def _blank(text: str) -> str:
     return re.sub(r"[^\n]", " ", text)
 
