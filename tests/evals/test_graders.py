@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from evals import run
+from senior_backend.console.environment import build
 from tests import services
 from tests.documents import ROOT
 
@@ -17,13 +19,13 @@ TASKS = ROOT / "evals" / "tasks"
 PATTERNS = ROOT / "templates" / "patterns" / "python"
 NAMES = [task["name"] for task in run.tasks()]
 SERVICES = {"rate_limit": "redis", "hot_cache": "redis"}
-WITHOUT_SERVER = {"review_migrations", "find_capacity", "triage", "safe_preview"}
+WITHOUT_SERVER = {"review_migrations", "find_capacity", "triage", "safe_preview", "build_service"}
 
 
 def workspace(name: str, variant: str, folder: Path) -> Path:
     """Return the starter with a solution laid over it, and the patterns that it uses."""
     place = folder / variant
-    shutil.copytree(TASKS / name / "starter", place)
+    shutil.copytree(TASKS / name / "starter", place, dirs_exist_ok=True)
     if (TASKS / name / variant).is_dir():
         shutil.copytree(TASKS / name / variant, place, dirs_exist_ok=True)
     uses = place / "uses.txt"
@@ -31,6 +33,16 @@ def workspace(name: str, variant: str, folder: Path) -> Path:
         for module in uses.read_text().split():
             shutil.copy(PATTERNS / module, place / module)
     return place
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Generate the good solution of `build_service` where its workspace will be, with the packages it needs."""
+    place = tmp_path / "good" / "service"
+    scaffold = [sys.executable, str(ROOT / "scripts" / "api_scaffold.py"), "--out", str(place)]
+    specification = TASKS / "build_service" / "good" / "shop.yaml"
+    subprocess.run([*scaffold, "--spec", str(specification)], check=True, capture_output=True, timeout=120)
+    monkeypatch.setenv("SERVICE_PYTHON", str(build(place / "requirements-dev.txt", "fastapi")))
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +54,9 @@ def _server(request: pytest.FixtureRequest) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_a_good_solution_passes_every_check(name: str, tmp_path: Path) -> None:
+def test_a_good_solution_passes_every_check(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if name == "build_service":
+        request.getfixturevalue("service")
     checks = run.grader(name).grade(workspace(name, "good", tmp_path))
     assert [(check.text, check.evidence) for check in checks if not check.passed] == []
     assert len(checks) >= 2
