@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from senior_backend.migrate.catalog import Table
-    from senior_backend.migrate.operations import PartitionBound
+    from senior_backend.migrate.operations import Name, PartitionBound
 
 _FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
 
@@ -61,6 +61,45 @@ def excludes(default: Table, column: str, bound: PartitionBound) -> bool:
     if bound.strategy not in ("range", "list"):
         return False
     return any(_contradicts(check, column, bound) for check in _checks(default))
+
+
+def inside(column: str, bound: PartitionBound) -> str:
+    """Return the condition of a CHECK that proves that rows fit `bound`; `column` is the first key column, as SQL."""
+    if bound.strategy == "list":
+        values = ", ".join(value for value in bound.values if value is not None)
+        return f"{column} IN ({values})" if None in bound.values else f"{column} IS NOT NULL AND {column} IN ({values})"
+    lower, upper = _ends(bound)
+    # Of a key of several columns only the first is compared, so its upper end belongs to the partition as well.
+    below = "<=" if len(bound.upper) > 1 else "<"
+    ends = (f"{column} IS NOT NULL", lower and f"{column} >= {lower}", upper and f"{column} {below} {upper}")
+    return " AND ".join(end for end in ends if end)
+
+
+def outside(column: str, bound: PartitionBound) -> str:
+    """Return the condition of a CHECK that proves that no row belongs to `bound`; `column` is the key, as SQL."""
+    if bound.strategy == "list":
+        values = ", ".join(value for value in bound.values if value is not None)
+        return f"{column} IS NULL OR {column} NOT IN ({values})"
+    lower, upper = _ends(bound)
+    ends = (f"{column} IS NULL", lower and f"{column} < {lower}", upper and f"{column} >= {upper}")
+    return " OR ".join(end for end in ends if end)
+
+
+def scanned_default(parent: Table, bound: PartitionBound, table: Callable[[Name], Table | None]) -> Table | None:
+    """Return the default partition of `parent` that PostgreSQL reads for a new partition with `bound`, if it does."""
+    if bound.strategy == "default":
+        return None
+    partitions = (table(partition) for partition in sorted(parent.partitions))
+    default = next(
+        (one for one in partitions if one is not None and one.bound is not None and one.bound.strategy == "default"),
+        None,
+    )
+    if default is None:
+        return None
+    column = parent.partition_key.columns[0] if parent.partition_key is not None else None
+    if column is None:
+        return None if any(_checks(default)) else default
+    return None if excludes(default, column, bound) else default
 
 
 def _ends(bound: PartitionBound) -> tuple[str | None, str | None]:

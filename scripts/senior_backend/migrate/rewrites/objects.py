@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
+from senior_backend.migrate.rewrites.partitions import beside_default
 from senior_backend.migrate.rewrites.sql import ident, made, table_name
 
 if TYPE_CHECKING:
@@ -115,8 +116,10 @@ def _create(operation: ops.CreateTable, context: Context) -> Rewrite | Unknown |
             "CREATE TABLE … (LIKE parent INCLUDING ALL), then ALTER TABLE parent ATTACH PARTITION.",
         )
     child, parent, bounds = match["child"], match["parent"], match["bounds"].strip()
+    known = context.table(operation.partition_of)
+    proofs = beside_default(known, operation.bound, operation.table, context) if known and operation.bound else []
     step = Step(
-        "expand",
+        "switch" if proofs else "expand",
         f"create {child} by itself and attach it empty, which lets reads and writes of {parent} go on",
         (
             f"CREATE TABLE {child} (LIKE {parent} INCLUDING ALL)",
@@ -125,4 +128,5 @@ def _create(operation: ops.CreateTable, context: Context) -> Rewrite | Unknown |
         (f"DROP TABLE IF EXISTS {child}",),
         tables=frozenset({str(operation.partition_of)}),
     )
-    return Rewrite((step,), undone_by=(f"table {operation.table.name}",))
+    steps = (*(one.add for one in proofs), step, *(one.drop for one in proofs))
+    return Rewrite(steps, undone_by=(f"table {operation.table.name}",))

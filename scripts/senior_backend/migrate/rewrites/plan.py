@@ -325,7 +325,7 @@ def _own_way_back(down: str | None, undone: set[str], engine: Engine) -> list[st
     return kept
 
 
-def subject(operation: Operation) -> set[str]:
+def subject(operation: Operation) -> set[str]:  # noqa: PLR0911 - one for each kind of operation
     """Return what an operation is about, in the words of `Rewrite.undone_by`."""
     if isinstance(operation, ops.CreateIndex):
         return {f"index {operation.name}"}
@@ -345,4 +345,6 @@ def subject(operation: Operation) -> set[str]:
         return {f"constraint {operation.name}"}
     if isinstance(operation, (ops.CreateTable, ops.DropTable, ops.RenameTable)):
         return {f"table {operation.table.name}"}
+    if isinstance(operation, (ops.AttachPartition, ops.DetachPartition)):
+        return {f"partition {operation.child.name}"}
     return set()

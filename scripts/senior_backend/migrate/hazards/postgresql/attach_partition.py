@@ -12,12 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from senior_backend.migrate.catalog import Table
-    from senior_backend.migrate.operations import PartitionBound
 
 
 def check(operation: ops.AttachPartition, context: Context) -> Iterator[Hazard]:
     """Report a partition whose rows nothing has checked yet."""
-    from senior_backend.migrate.postgres_bounds import fits
+    from senior_backend.migrate.postgres_bounds import fits, inside
 
     if context.is_new(operation.child):
         return
@@ -40,7 +39,7 @@ def check(operation: ops.AttachPartition, context: Context) -> Iterator[Hazard]:
     elif bound is not None and bound.strategy == "default":
         fix = "Attach the default partition before the others, or while it is empty."
     else:
-        condition = _condition(text.identifier(column or "key"), bound)
+        condition = inside(text.identifier(column or "key"), bound or ops.PartitionBound("range", ("…",), ("…",)))
         fix = (
             f"ALTER TABLE {relation} ADD CONSTRAINT {name} CHECK ({condition}) NOT VALID;\n"
             f"-- in the next migration:\nALTER TABLE {relation} VALIDATE CONSTRAINT {name};\n"
@@ -56,16 +55,6 @@ def check(operation: ops.AttachPartition, context: Context) -> Iterator[Hazard]:
 
 def _has_check(table: Table) -> bool:
     return any(constraint.kind == "check" and constraint.valid for constraint in table.constraints.values())
-
-
-def _condition(column: str, bound: PartitionBound | None) -> str:
-    """Return the condition of a CHECK that implies `bound`."""
-    if bound is not None and bound.strategy == "list":
-        values = ", ".join(value for value in bound.values if value is not None)
-        return f"{column} IN ({values})" if None in bound.values else f"{column} IS NOT NULL AND {column} IN ({values})"
-    lower, upper = (bound.lower[0], bound.upper[0]) if bound is not None and bound.lower else ("…", "…")
-    ends = (f"{column} IS NOT NULL", lower and f"{column} >= {lower}", upper and f"{column} < {upper}")
-    return " AND ".join(end for end in ends if end)
 
 
 RULE = Rule(

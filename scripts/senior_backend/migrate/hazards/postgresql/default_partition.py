@@ -14,32 +14,19 @@ if TYPE_CHECKING:
 
 def check(operation: ops.CreateTable | ops.AttachPartition, context: Context) -> Iterator[Hazard]:
     """Report a partition for which the default partition is searched."""
-    from senior_backend.migrate.postgres_bounds import excludes
+    from senior_backend.migrate.postgres_bounds import outside, scanned_default
 
     name = operation.table if isinstance(operation, ops.AttachPartition) else operation.partition_of
     parent = context.table(name) if name is not None else None
-    if parent is None or operation.bound is None or operation.bound.strategy == "default":
+    if parent is None or operation.bound is None:
         return
-    partitions = (context.table(partition) for partition in sorted(parent.partitions))
-    default = next((one for one in partitions if one is not None and one.bound is not None and
-                    one.bound.strategy == "default"), None)  # fmt: skip
+    default = scanned_default(parent, operation.bound, context.table)
     if default is None or context.is_new(default.name):
         return
     column = parent.partition_key.columns[0] if parent.partition_key is not None else None
-    checks = any(one.kind == "check" and one.valid for one in default.constraints.values())
-    if excludes(default, column, operation.bound) if column is not None else checks:
-        return
     relation = text.name(default.name)
     constraint = text.identifier(text.shortened(default.name.name, "_without"))
-    key = text.identifier(column or "key")
-    if operation.bound.strategy == "list":
-        values = ", ".join(value for value in operation.bound.values if value is not None)
-        condition = f"{key} IS NULL OR {key} NOT IN ({values})"
-    else:
-        ends = [end[0] for end in (operation.bound.lower, operation.bound.upper) if end]
-        lower, upper = ends if len(ends) == 2 else ("…", "…")
-        outside = [part for part in (lower and f"{key} < {lower}", upper and f"{key} >= {upper}") if part]
-        condition = " OR ".join((f"{key} IS NULL", *outside))
+    condition = outside(text.identifier(column or "key"), operation.bound)
     yield Hazard(
         f"reads all of the default partition {default.name}{context.rows(default.name)}, to see that none of its rows "
         "belongs to the new one, while nobody can read or write it",
