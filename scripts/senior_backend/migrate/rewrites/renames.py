@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
 from senior_backend.migrate.rewrites import parts, triggers
-from senior_backend.migrate.rewrites.column_copy import Columns, default_moves, dependents, readers
+from senior_backend.migrate.rewrites.column_copy import (
+    Columns,
+    default_moves,
+    dependents,
+    readers,
+    rights_and_comment,
+)
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
 from senior_backend.migrate.rewrites.sql import collation_name, ident, made, table_name
 
@@ -92,7 +98,7 @@ def _column(operation: ops.RenameColumn, context: Context) -> Rewrite | Unknown 
         Step(
             "expand",
             f"add {name}.{new}; a trigger keeps it and {old} equal, whichever of them an application writes",
-            (f"ALTER TABLE {t} ADD COLUMN {n} {own.type}{collation}", *sync.create),
+            (f"ALTER TABLE {t} ADD COLUMN {n} {own.type}{collation}", rights_and_comment(columns), *sync.create),
             (*sync.drop, f"ALTER TABLE {t} DROP COLUMN IF EXISTS {n}"),
             tables=locked,
         ),
