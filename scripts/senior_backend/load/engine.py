@@ -124,8 +124,6 @@ class Loop(Exchange):
         self.retry_after: float | None = None
         self.fds_peak = 0
 
-    # -- the run ------------------------------------------------------------------------------------------------------
-
     def run(self) -> RunResult:
         """Open connections, send everything, wait for the answers."""
         sharpen_sleep()
@@ -287,8 +285,6 @@ class Loop(Exchange):
                     self.send_failed(connection, error)
             if len(rows) >= full:
                 self.recorder.flush()
-
-    # -- now and then -------------------------------------------------------------------------------------------------
 
     def _sweep(self, now: int) -> int:
         """Look after timeouts, gauges, progress and the end of the run; return when to do so again, 0 at the end."""

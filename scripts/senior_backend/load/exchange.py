@@ -99,8 +99,6 @@ class Exchange:
         assert not isinstance(self.workload, StaticWorkload)
         return self._route(self.workload.next(number * self.parts + self.part))
 
-    # -- sending ------------------------------------------------------------------------------------------------------
-
     def serve(self) -> None:
         """Give waiting requests the idle connections, and open new ones for the rest, up to the cap."""
         pool, waiting = self.pool, self.waiting
@@ -153,8 +151,6 @@ class Exchange:
             self.take(connection, data)
         if connection.state == BUSY:
             self.lost(connection, classify(error), describe(error))
-
-    # -- receiving ----------------------------------------------------------------------------------------------------
 
     def attend(self, connection: Connection, events: int) -> None:
         """Handle any event that is not simply bytes of an awaited response."""
@@ -306,8 +302,6 @@ class Exchange:
             return
         self.lost(connection, classify(error), describe(error))
 
-    # -- ends ---------------------------------------------------------------------------------------------------------
-
     def _complete(self, connection: Connection, info: Head, head: bytes, body: bytes, whole: bytes) -> int:
         """Judge a complete response; return its meta, or -1 when it is recorded and the connection closed.
 
@@ -405,8 +399,6 @@ class Exchange:
         if kind not in self.examples:
             name = self.workload.names[route.prepared.request]
             self.examples[kind] = ErrorExample(message, name, max(0.0, (now - self.base) / NANOSECONDS))
-
-    # -- what the pool says -------------------------------------------------------------------------------------------
 
     def connection_ready(self, connection: Connection) -> None:
         """Use a new connection."""

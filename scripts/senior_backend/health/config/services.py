@@ -114,8 +114,6 @@ class ServiceReader:
                 services.append(service)
         return tuple(services), places
 
-    # -- one service ----------------------------------------------------------------------------------------------
-
     def _service(self, key: Node | None, body: Node) -> Service | None:
         reader = self._reader
         name = self._name(key, body)
@@ -390,8 +388,6 @@ class ServiceReader:
             except ValueError:
                 self._reader.problem(item, "address", f"{text!r} is not an address or network", "Write 169.254.1.2.")
         return tuple(found)
-
-    # -- between services -----------------------------------------------------------------------------------------
 
     def _references(self, places: dict[str, Node]) -> None:
         for name, needed in self._needs.items():
