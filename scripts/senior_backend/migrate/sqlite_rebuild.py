@@ -100,9 +100,18 @@ def rebuild(objects: Sequence[SchemaObject], table: str, changes: Sequence[Chang
     Raises:
         InputError: there is no such table or column, the table is virtual, or its primary key would go.
     """
-    made = _find(objects, table)
-    sql, copied = _edited(made.sql or "", changes, table)
-    gone = {change.column.lower() for change in changes if isinstance(change, Drop)}
+    sql, copied = _edited(_find(objects, table).sql or "", changes, table)
+    return replaced(objects, table, sql, copied, [change.column for change in changes if isinstance(change, Drop)])
+
+
+def replaced(
+    objects: Sequence[SchemaObject], table: str, sql: str, copied: Sequence[tuple[str, str]], gone: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the statements that give `table` the definition `sql` and keep its rows and all that hangs on it.
+
+    `copied` are the columns that get rows, with the expression over the old table that each is filled from. Indexes
+    that mention a column of `gone` go with it.
+    """
     scratch = f"_rebuild_{table}"
     new = _renamed(sql, scratch)
     old_name, new_name = _quoted(table), _quoted(scratch)
@@ -162,23 +171,9 @@ def restore(objects: Sequence[SchemaObject], table: str, changes: Sequence[Chang
                 return None
     now = after(objects, table, changes)
     kept = [name for name, _ in _edited(_find(now, table).sql or "", [], table)[1]]
-    back = _rebuilt_as(now, table, made.sql or "", kept)
+    back = replaced(now, table, made.sql or "", [(name, _quoted(name)) for name in kept], ())
     names = {one.name for one in now}
     return (*back, *(one.sql for one in objects if one.kind == "index" and one.sql and one.name not in names))
-
-
-def _rebuilt_as(objects: Sequence[SchemaObject], table: str, sql: str, kept: Sequence[str]) -> tuple[str, ...]:
-    statements = rebuild(objects, table, [])
-    scratch = _quoted(f"_rebuild_{table}")
-    columns = ", ".join(_quoted(name) for name in kept)
-    return tuple(
-        _renamed(sql, f"_rebuild_{table}")
-        if one.upper().startswith("CREATE TABLE")
-        else f"INSERT INTO {scratch} ({columns})\nSELECT {columns}\nFROM {_quoted(table)}"
-        if one.startswith(f"INSERT INTO {scratch}")
-        else one
-        for one in statements
-    )
 
 
 def _find(objects: Sequence[SchemaObject], table: str) -> SchemaObject:

@@ -131,10 +131,3 @@ def with_default(item: str, value: str | None) -> str:
             item = (item[:start].rstrip() + " " + item[parts[last][2] :].lstrip()).strip()
             break
     return item if value is None else f"{item} DEFAULT {value}"
-
-
-def renamed(sql: str, name: str) -> str:
-    """Return a CREATE TABLE under another name."""
-    span = body(sql)
-    assert span is not None
-    return f"CREATE TABLE {name} {sql[span[0] - 1 :]}"

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
+from senior_backend.migrate import sqlite_rebuild
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
 from senior_backend.migrate.rewrites.sqlite import definition
 
@@ -174,73 +175,34 @@ def _is_named(item: str, name: str) -> bool:
 
 
 def _steps(database: sqlite3.Connection, table: Name, name: str, old: str, new: str) -> Step:
-    before = [row[1] for row in database.execute(f"PRAGMA table_xinfo({_quote(name)})") if row[6] == 0]
+    columns = database.execute(f"PRAGMA table_xinfo({_quote(name)})").fetchall()
     span = definition.body(new)
     assert span is not None
-    after = {
-        definition.column_name(item)
+    defined = {
+        definition.column_name(item): re.search(r"\bAS\s*\(", item, re.IGNORECASE) is not None
         for item in definition.items(new[slice(*span)])
-        if not definition.is_constraint(item) and not re.search(r"\bAS\s*\(", item, re.IGNORECASE)
+        if not definition.is_constraint(item)
     }
-    shared = [column for column in before if column.lower() in after]
-    up = rebuild(database, name, new, shared)
+    before = [row[1] for row in columns if row[6] == 0]
+    shared = [(column, _quote(column)) for column in before if defined.get(column.lower()) is False]
+    known = {row[1].lower() for row in columns}
+    objects = tuple(
+        sqlite_rebuild.SchemaObject(*row)
+        for row in database.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY rowid")
+    )
+    up = sqlite_rebuild.replaced(objects, name, new, shared, sorted(known - set(defined)))
     # The way back starts from the new table; what hangs on it is the same.
-    down = rebuild(database, name, old, shared)
+    down = sqlite_rebuild.replaced(objects, name, old, shared, sorted(set(defined) - known))
+    lossless = len(shared) == len(before)
     return Step(
         "switch",
         f"rebuild {table}: new table, rows, old name; indexes, triggers, views and the counter come back as they were. "
         "Where another runner switches foreign keys on, run PRAGMA foreign_keys = OFF before its transaction",
-        tuple(up),
-        tuple(down) if len(shared) == len(before) else (),
-        irreversible=None if len(shared) == len(before) else "the values of the dropped column are gone",
+        up,
+        down if lossless else (),
+        irreversible=None if lossless else "the values of the dropped column are gone",
         tables=frozenset({str(table)}),
     )
-
-
-def rebuild(database: sqlite3.Connection, name: str, sql: str, columns: list[str]) -> list[str]:
-    """Return the statements that give the table `name` the definition `sql` and keep everything else."""
-    temporary = _quote(f"{name}_rebuilt")
-    listed = ", ".join(map(_quote, columns))
-    kept = {column.lower() for column in columns}
-    hanging = [
-        (kind, label, text)
-        for kind, label, text in database.execute(
-            "SELECT type, name, sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND lower(tbl_name) = ? "
-            "AND sql IS NOT NULL ORDER BY type, rowid",
-            (name.lower(),),
-        )
-        if kind != "index" or _index_columns(database, label) <= kept
-    ]
-    word = re.compile(rf"(?<![\w]){re.escape(name)}(?![\w])", re.IGNORECASE)
-    views = [
-        (label, text)
-        for label, text in database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'view' ORDER BY rowid")
-        if word.search(text)
-    ]
-    counter = bool(re.search(r"\bAUTOINCREMENT\b", sql, re.IGNORECASE))
-    return [
-        *(f"DROP VIEW {_quote(label)}" for label, _ in reversed(views)),
-        definition.renamed(sql, temporary),
-        f"INSERT INTO {temporary} ({listed}) SELECT {listed} FROM {_quote(name)}",  # noqa: S608 - quoted names
-        *(_counter(name) if counter else ()),
-        f"DROP TABLE {_quote(name)}",
-        f"ALTER TABLE {temporary} RENAME TO {_quote(name)}",
-        *(text for _, _, text in hanging),
-        *(text for _, text in views),
-    ]
-
-
-def _counter(name: str) -> list[str]:
-    old, new = (text.replace("'", "''") for text in (name, f"{name}_rebuilt"))
-    return [
-        f"DELETE FROM sqlite_sequence WHERE name = '{new}'",  # noqa: S608 - quoted names
-        f"INSERT INTO sqlite_sequence (name, seq) SELECT '{new}', seq FROM sqlite_sequence WHERE name = '{old}'",  # noqa: S608 - quoted names
-    ]
-
-
-def _index_columns(database: sqlite3.Connection, index: str) -> set[str]:
-    rows = database.execute(f"PRAGMA index_info({_quote(index)})")
-    return {row[2].lower() for row in rows if row[2] is not None}
 
 
 def _apply(database: sqlite3.Connection, statements: tuple[str, ...]) -> None:
