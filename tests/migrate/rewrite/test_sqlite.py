@@ -32,7 +32,7 @@ CREATE TABLE log (line TEXT);
 CREATE TRIGGER users_log AFTER UPDATE ON users BEGIN INSERT INTO log VALUES (new.email); END;
 CREATE VIEW named AS SELECT id FROM grown WHERE id > 0;
 CREATE TRIGGER grown_insert INSTEAD OF INSERT ON grown BEGIN INSERT INTO users (email) VALUES (new.email); END;
-CREATE TRIGGER orders_log AFTER INSERT ON orders BEGIN INSERT INTO log SELECT email FROM users WHERE id = new.user_id; END;
+CREATE TRIGGER orders_log AFTER DELETE ON orders BEGIN INSERT INTO log SELECT email FROM users; END;
 """
 FILL = """INSERT INTO teams VALUES (1, 'a');
 INSERT INTO users (email, age, team_id) VALUES ('a@x', 30, 1), ('b@x', 40, 1), ('c@x', 19, 1);
