@@ -86,7 +86,8 @@ def _rewrite(options: argparse.Namespace, units: Sequence[Unit], engine: Engine)
             text, start, end, transaction=transaction, catalog=catalog, number=number, memory=memory, down=down
         )
         taken = files.versions(Path(unit.path).parent) if unit.path != "<stdin>" else []
-        written = render.written(plan, Path(unit.path).name, version, name, taken) if plan.changed else []
+        original = Path(unit.path).name
+        written = render.written(plan, original, version, name, taken, engine=engine) if plan.changed else []
         results.append((unit, plan, written))
         before.append(unit)
     first = _relint(before, results, options, engine)

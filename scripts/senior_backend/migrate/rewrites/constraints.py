@@ -12,6 +12,8 @@ from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknow
 from senior_backend.migrate.rewrites.sql import ident, made, names, table_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from senior_backend.migrate.operations import Constraint, Name, Operation
 
 OPERATIONS = (ops.AddConstraint, ops.SetNotNull, ops.ValidateConstraint, ops.DropConstraint)
@@ -79,12 +81,25 @@ def foreign_key(table: Name, constraint: Constraint, name: str, definition: str,
     """Return the steps of a foreign key: an index for the child where it has none, then the constraint."""
     known = context.table(table)
     steps: list[Step] = []
-    if known is None or not known.indexed_first(constraint.columns):
+    if _indexed_later(table, constraint.columns, context):
+        pass  # the file builds it itself, under a name of its own
+    elif known is None or not known.indexed_first(constraint.columns):
         steps.append(parts.index(table, made(table.name, *constraint.columns, "idx"), constraint.columns))
         if known is None or not known.complete:
             context.assumptions.append(f"no index of {table} begins with {', '.join(constraint.columns)} yet")
     steps.append(parts.validated(table, name, definition, f"the foreign key {name}", constraint.references))
     return tuple(steps)
+
+
+def _indexed_later(table: Name, columns: Sequence[str], context: Context) -> bool:
+    """Whether the file makes an index that serves a foreign key over `columns` behind this statement."""
+    return any(
+        isinstance(one, ops.CreateIndex)
+        and context.catalog.key(one.table) == context.catalog.key(table)
+        and one.where is None
+        and {column.name for column in one.columns[: len(columns)]} == set(columns)
+        for one in context.later
+    )
 
 
 def _adopted(operation: ops.AddConstraint, context: Context) -> Rewrite | None:
@@ -119,6 +134,8 @@ def _unvalidated(operation: ops.AddConstraint, context: Context) -> Rewrite | No
     constraint, table = operation.constraint, operation.table
     known = context.table(table)
     if constraint.kind != "foreign-key" or known is None or known.indexed_first(constraint.columns):
+        return None
+    if _indexed_later(table, constraint.columns, context):
         return None
     index = parts.index(table, made(table.name, *constraint.columns, "idx"), constraint.columns)
     name = name_of(table, constraint, context)

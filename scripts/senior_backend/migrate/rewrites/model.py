@@ -87,6 +87,8 @@ class Context:
     """Number of the file among those that were replayed."""
     earlier: Sequence[Operation] = ()
     """Operations of the file before this one."""
+    later: Sequence[Operation] = ()
+    """Operations of the file behind this statement."""
     memory: Memory = field(default_factory=Memory)
     assumptions: list[str] = field(default_factory=list)
 

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 BATCH = 1000
 
 
+def briefly(*statements: str) -> tuple[str, ...]:
+    """Return statements outside a transaction that give up, whatever runs them, when a lock is not to be had in 2 s.
+
+    A statement that waits for a strong lock makes all others queue behind it. What follows them, such as CREATE INDEX
+    CONCURRENTLY, has to wait as long as it takes.
+    """
+    return ("SET lock_timeout = '2s'", *statements, "RESET lock_timeout")
+
+
 def key_of(table: Name, context: Context) -> tuple[str, ...]:
     """Return the columns by which a backfill walks through a table; `id` is assumed where nothing is known."""
     known = context.table(table)
@@ -62,10 +71,12 @@ def not_null(table: Name, column: str, *, down: Sequence[str] | None = None) -> 
         "validate",
         f"make {table}.{column} NOT NULL: a CHECK is added unchecked, validated beside the application, and proves it",
         (
-            f"ALTER TABLE {t} ADD CONSTRAINT {name} CHECK ({c} IS NOT NULL) NOT VALID",
+            *briefly(f"ALTER TABLE {t} ADD CONSTRAINT {name} CHECK ({c} IS NOT NULL) NOT VALID"),
             f"ALTER TABLE {t} VALIDATE CONSTRAINT {name}",
-            f"ALTER TABLE {t} ALTER COLUMN {c} SET NOT NULL",
-            f"ALTER TABLE {t} DROP CONSTRAINT {name}",
+            *briefly(
+                f"ALTER TABLE {t} ALTER COLUMN {c} SET NOT NULL",
+                f"ALTER TABLE {t} DROP CONSTRAINT {name}",
+            ),
         ),
         undo if down is None else tuple(down),
         transaction=False,
@@ -79,7 +90,10 @@ def validated(table: Name, name: str, definition: str, what: str, parent: Name |
     return Step(
         "validate",
         f"add {what} to {table}: new rows are checked at once, existing ones beside the application",
-        (f"ALTER TABLE {t} ADD CONSTRAINT {n} {definition} NOT VALID", f"ALTER TABLE {t} VALIDATE CONSTRAINT {n}"),
+        (
+            *briefly(f"ALTER TABLE {t} ADD CONSTRAINT {n} {definition} NOT VALID"),
+            f"ALTER TABLE {t} VALIDATE CONSTRAINT {n}",
+        ),
         (f"ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {n}",),
         transaction=False,
         tables=frozenset({str(table), *([str(parent)] if parent else [])}),
@@ -107,7 +121,7 @@ def unique(table: Name, name: str, columns: Sequence[str], *, kind: str = "UNIQU
         f"add the {kind.lower()} constraint {name}: its index is built beside the application, then adopted",
         (
             f"CREATE UNIQUE INDEX CONCURRENTLY {n} ON {t} ({names(columns)})",
-            f"ALTER TABLE {t} ADD CONSTRAINT {n} {kind} USING INDEX {n}{tail}",
+            *briefly(f"ALTER TABLE {t} ADD CONSTRAINT {n} {kind} USING INDEX {n}{tail}"),
         ),
         (
             f"ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {n}",

@@ -158,11 +158,12 @@ def plan(
     earlier: list[Operation] = []
     undone: set[str] = set()
     position, lead = start, ""
-    for parsed in statements:
+    for place, parsed in enumerate(statements):
+        later = tuple(operation for one in statements[place + 1 :] for operation in one.operations)
         lead = "\n".join(filter(None, (lead, _comments(text[position : parsed.statement.start]))))
         position = _behind(text, parsed.statement.end, end)
         for piece in pieces(parsed, engine):
-            context = Context(catalog, piece.text, transaction, number, tuple(earlier), memory)
+            context = Context(catalog, piece.text, transaction, number, tuple(earlier), later, memory)
             steps = _rewrite(piece, context, result, undone)
             if memory.sqlite is not None and steps is None:
                 follow(memory.sqlite, piece.text)

@@ -12,7 +12,8 @@ from senior_backend.console.environment import SKILL_ROOT
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from senior_backend.migrate.rewrites.plan import Part, Plan
+    from senior_backend.migrate.rewrites.plan import File, Part, Plan
+    from senior_backend.migrate.statements import Engine
 
 TEMPLATES = SKILL_ROOT / "templates" / "migrations"
 WIDTH = 116
@@ -35,7 +36,9 @@ class Written:
     draft: bool
 
 
-def written(plan: Plan, original: str, version: str, name: str, taken: Collection[str]) -> list[Written]:
+def written(
+    plan: Plan, original: str, version: str, name: str, taken: Collection[str], *, engine: Engine
+) -> list[Written]:
     """Return the files of a plan; their versions follow `version` and collide with none of `taken`."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -56,6 +59,7 @@ def written(plan: Plan, original: str, version: str, name: str, taken: Collectio
             draft=_wrapped([f"Before it may run: {file.draft}"] if file.draft else []),
             assumptions=_wrapped(assumptions),
             transaction=file.transaction,
+            brief=engine == "postgresql" and _waits(file),
             up=_blocks(file.parts),
             down=[_terminated(statement) for statement in file.down],
             irreversible=file.irreversible,
@@ -70,6 +74,16 @@ def written(plan: Plan, original: str, version: str, name: str, taken: Collectio
             )
         )  # fmt: skip
     return found
+
+
+def _waits(file: File) -> bool:
+    """Whether a file waits for strong locks in one transaction, and does not say itself for how long."""
+    statements = [one for part in file.parts for one in part.step.up]
+    return (
+        file.transaction
+        and any(part.step.tables for part in file.parts)
+        and not any("lock_timeout" in one.lower() for one in statements)
+    )
 
 
 def versions(version: str, count: int, taken: Collection[str]) -> list[str]:

@@ -1,0 +1,50 @@
+"""What `rewrite` writes gives up on locks by itself, whatever runs it, and builds no index twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.migrate.rewrite.harness import rewrite
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SETUP = """
+CREATE TABLE accounts (id bigint PRIMARY KEY);
+CREATE TABLE payments (id bigint PRIMARY KEY, account_id bigint, reference text);
+"""
+KEY = "ALTER TABLE payments ADD FOREIGN KEY (account_id) REFERENCES accounts (id);\n"
+
+
+def written(folder: Path, change: str) -> list[str]:
+    return [path.read_text() for path in sorted(rewrite(folder, SETUP, change).glob("*.sql"))]
+
+
+def test_strong_locks_outside_a_transaction_are_waited_for_briefly(tmp_path: Path) -> None:
+    (text,) = written(tmp_path, "ALTER TABLE payments ALTER COLUMN reference SET NOT NULL;")
+    limited = False
+    for line in text.partition("-- migrate:down")[0].splitlines():
+        limited = (limited or line.startswith("SET lock_timeout")) and not line.startswith("RESET lock_timeout")
+        if line.startswith("ALTER TABLE"):
+            assert limited is not line.endswith("VALIDATE CONSTRAINT payments_reference_not_null;"), line
+
+
+def test_strong_locks_in_a_transaction_are_waited_for_briefly(tmp_path: Path) -> None:
+    first, *_ = written(tmp_path, "ALTER TABLE payments ALTER COLUMN id TYPE numeric;")
+    assert first.index("SET LOCAL lock_timeout = '2s';") < first.index("ALTER TABLE")
+
+
+def test_a_limit_of_the_user_stays_the_only_one(tmp_path: Path) -> None:
+    texts = written(tmp_path, "SET lock_timeout = '400ms';\nALTER TABLE payments ADD COLUMN note text;\n" + KEY)
+    (own,) = (text for text in texts if "ADD COLUMN note" in text)
+    assert own.count("lock_timeout") == 1
+
+
+def test_an_index_that_the_file_builds_later_is_not_built_for_the_key_as_well(tmp_path: Path) -> None:
+    texts = written(tmp_path, KEY + "CREATE INDEX by_account ON payments (account_id, id);")
+    assert "\n".join(texts).count("CREATE INDEX CONCURRENTLY") == 1
+
+
+def test_a_key_without_an_index_gets_one(tmp_path: Path) -> None:
+    texts = written(tmp_path, KEY + "CREATE INDEX by_reference ON payments (reference);")
+    assert "\n".join(texts).count("CREATE INDEX CONCURRENTLY") == 2
