@@ -66,6 +66,7 @@ class CacheAside:
         self._redis, self._questions = redis, asyncio.Semaphore(connections)
         self._ttl, self._negative_ttl, self._timeout, self._prefix = ttl, negative_ttl, timeout, prefix
         self._lease, self._load_timeout = lease, load_timeout
+        self._away_until = 0.0
         self._bypasses: dict[str, asyncio.Task[Any]] = {}
 
     async def get(self, key: str, load: Callable[[], Awaitable[Any]]) -> Any:
@@ -148,11 +149,18 @@ class CacheAside:
             await self._try(RENEW, names, token, _milliseconds(self._lease))
 
     async def _try(self, script: str, names: tuple[str, str], *arguments: object) -> Any:
-        try:
-            async with asyncio.timeout(self._timeout), self._questions:
-                return await self._redis.eval(script, 2, *names, *map(str, arguments))
-        except (RedisError, OSError, TimeoutError):
-            return None
+        async with self._questions:
+            # The time-out is Redis's alone: a busy process that queues here must not take that for an outage. Who
+            # queued behind one that got no answer does not wait for another.
+            now = asyncio.get_running_loop().time
+            if now() < self._away_until:
+                return None
+            try:
+                async with asyncio.timeout(self._timeout):
+                    return await self._redis.eval(script, 2, *names, *map(str, arguments))
+            except (RedisError, OSError, TimeoutError):
+                self._away_until = now() + self._timeout
+                return None
 
 
 def _milliseconds(seconds: float) -> int:

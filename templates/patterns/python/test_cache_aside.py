@@ -197,6 +197,35 @@ def test_without_redis_the_source_answers_once_for_a_process() -> None:
     asyncio.run(run())
 
 
+def test_a_queue_in_the_process_is_no_outage() -> None:
+    class Slow(Redis):
+        async def eval(self, *arguments: Any) -> Any:
+            await asyncio.sleep(0.05)
+            return await super().eval(*arguments)
+
+    async def body(redis: Redis, key: str) -> None:
+        async with Slow.from_url(URL) as slow:
+            cache, source = CacheAside(slow, timeout=1, connections=1), Source(1, delay=0)
+            await cache.get(key, source.load)
+            values = await asyncio.gather(*(cache.get(key, source.load) for _ in range(40)))  # two seconds in all
+        assert (values, source.loads) == ([1] * 40, 1)
+
+    with_redis(body)
+
+
+def test_a_hanging_redis_is_waited_for_once_by_a_queue_of_callers() -> None:
+    async def run() -> None:
+        server = await asyncio.start_server(lambda *_: asyncio.sleep(5), "127.0.0.1", 0)
+        source = Source(1, delay=0)
+        url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+        cache = CacheAside(Redis.from_url(url), timeout=0.3, connections=1)
+        async with asyncio.timeout(2):
+            await asyncio.gather(*(cache.get(str(number), source.load) for number in range(40)))
+        server.close()
+
+    asyncio.run(run())
+
+
 def test_a_hanging_redis_costs_its_timeout_only() -> None:
     async def run() -> None:
         server = await asyncio.start_server(lambda *_: asyncio.sleep(5), "127.0.0.1", 0)
