@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
-SCHEMA = "CREATE TABLE backfill (name text PRIMARY KEY, last_key bigint, rows_done bigint NOT NULL DEFAULT 0);"
+SCHEMA = """
+CREATE TABLE backfill (name text PRIMARY KEY, last_key bigint, end_key bigint, rows_done bigint NOT NULL DEFAULT 0);
+"""
 
 
 async def backfill(
@@ -44,12 +46,16 @@ async def backfill(
     `name` identifies the run for resuming. `pause(rows)` is awaited after each batch: sleep there, or wait for the
     replicas. `connection` is in autocommit mode.
     """
-    await connection.execute("INSERT INTO backfill (name) VALUES (%s) ON CONFLICT DO NOTHING", [name])
+    # The walk ends where the table ended when it began: with busy writers it would never catch up otherwise.
+    begin = sql.SQL(
+        "INSERT INTO backfill (name, end_key) SELECT %s, max({key}) FROM {table} ON CONFLICT (name) DO NOTHING"
+    )
+    await connection.execute(begin.format(key=sql.Identifier(key), table=sql.Identifier(table)), [name])
     query = sql.SQL(
         """
         WITH batch AS (
             SELECT {key} FROM {table}
-            WHERE (%(last)s::bigint IS NULL OR {key} > %(last)s) ORDER BY {key} LIMIT %(batch)s
+            WHERE (%(last)s::bigint IS NULL OR {key} > %(last)s) AND {key} <= %(end)s ORDER BY {key} LIMIT %(batch)s
         ), locked AS (
             SELECT {key} FROM {table} WHERE {key} IN (SELECT {key} FROM batch) AND {condition} ORDER BY {key} FOR UPDATE
         ), changed AS (
@@ -64,12 +70,12 @@ async def backfill(
             async with connection.transaction():
                 await connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{lock_timeout}ms"])
                 state = await connection.execute(
-                    "SELECT last_key, rows_done FROM backfill WHERE name = %s FOR UPDATE", [name]
+                    "SELECT last_key, end_key, rows_done FROM backfill WHERE name = %s FOR UPDATE", [name]
                 )
                 row = await state.fetchone()
                 assert row is not None
-                last, done = row
-                found = await (await connection.execute(query, {"last": last, "batch": batch})).fetchone()
+                last, end, done = row
+                found = await (await connection.execute(query, {"last": last, "end": end, "batch": batch})).fetchone()
                 assert found is not None
                 if found[0] is None:
                     return int(done)

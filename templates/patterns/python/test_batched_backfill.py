@@ -69,6 +69,21 @@ def test_all_rows_are_right_with_writers_beside_it() -> None:
     asyncio.run(body())
 
 
+def test_it_ends_where_the_table_ended_when_it_began() -> None:
+    async def body() -> None:
+        async with schema(DDL) as connect:
+            connection, writer = await connect(), await connect()
+
+            async def grow(_: int) -> None:
+                await writer.execute("INSERT INTO users (email) SELECT 'New@Example.org' FROM generate_series(1, 400)")
+
+            async with asyncio.timeout(30):
+                await run(connection, pause=grow)  # each batch of 300 is followed by 400 new rows
+            assert await wrong(connection) == 0
+
+    asyncio.run(body())
+
+
 def test_a_killed_run_goes_on_behind_its_last_batch() -> None:
     async def body() -> None:
         async with schema(DDL) as connect:

@@ -12,7 +12,8 @@
 import { escapeIdentifier, type Pool } from "pg";
 import { transaction } from "./transaction.js";
 
-export const SCHEMA = "CREATE TABLE backfill (name text PRIMARY KEY, last_key bigint, rows_done bigint NOT NULL DEFAULT 0);";
+export const SCHEMA =
+  "CREATE TABLE backfill (name text PRIMARY KEY, last_key bigint, end_key bigint, rows_done bigint NOT NULL DEFAULT 0);";
 
 const RETRYABLE = new Set(["55P03", "40P01", "40001"]);
 
@@ -36,10 +37,14 @@ export interface Backfill {
 export async function backfill(pool: Pool, options: Backfill): Promise<number> {
   const { name, assignments, condition, batch = 1000, pause, lockTimeoutMs = 500, patience = 20 } = options;
   const [table, key] = [escapeIdentifier(options.table), escapeIdentifier(options.key)];
-  await pool.query("INSERT INTO backfill (name) VALUES ($1) ON CONFLICT DO NOTHING", [name]);
+  // The walk ends where the table ended when it began: with busy writers it would never catch up otherwise.
+  await pool.query(
+    `INSERT INTO backfill (name, end_key) SELECT $1, max(${key}) FROM ${table} ON CONFLICT (name) DO NOTHING`,
+    [name],
+  );
   const query = `
     WITH batch AS (
-      SELECT ${key} FROM ${table} WHERE ($1::bigint IS NULL OR ${key} > $1) ORDER BY ${key} LIMIT $2
+      SELECT ${key} FROM ${table} WHERE ($1::bigint IS NULL OR ${key} > $1) AND ${key} <= $3 ORDER BY ${key} LIMIT $2
     ), locked AS (
       SELECT ${key} FROM ${table} WHERE ${key} IN (SELECT ${key} FROM batch) AND ${condition} ORDER BY ${key} FOR UPDATE
     ), changed AS (
@@ -52,12 +57,12 @@ export async function backfill(pool: Pool, options: Backfill): Promise<number> {
     try {
       const step = await transaction(pool, async (client) => {
         await client.query("SELECT set_config('lock_timeout', $1, true)", [`${lockTimeoutMs}ms`]);
-        const state = await client.query<{ last_key: string | null; rows_done: string }>(
-          "SELECT last_key, rows_done FROM backfill WHERE name = $1 FOR UPDATE",
+        const state = await client.query<{ last_key: string | null; end_key: string | null; rows_done: string }>(
+          "SELECT last_key, end_key, rows_done FROM backfill WHERE name = $1 FOR UPDATE",
           [name],
         );
-        const { last_key, rows_done } = state.rows[0]!;
-        const { rows } = await client.query<{ last: string | null; rows: string }>(query, [last_key, batch]);
+        const { last_key, end_key, rows_done } = state.rows[0]!;
+        const { rows } = await client.query<{ last: string | null; rows: string }>(query, [last_key, batch, end_key]);
         const { last, rows: changed } = rows[0]!;
         if (last === null) return { total: Number(rows_done) };
         await client.query("UPDATE backfill SET last_key = $1, rows_done = rows_done + $2 WHERE name = $3", [last, changed, name]);
