@@ -38,7 +38,9 @@ def url(project: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "ADMIN_PASSWORD": PASSWORD, "PORT": str(port)}
+    # The project's own settings hold: a database that some other test or user names is not this one's.
+    kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL", "BASE_URL")}
+    environment = {**kept, "ADMIN_PASSWORD": PASSWORD, "PORT": str(port)}
     for command in (["alembic", "upgrade", "head"], ["app.cli", "create-admin", "admin@example.com"]):
         subprocess.run([python, "-m", *command], cwd=project, env=environment, check=True, timeout=60)
     running = subprocess.Popen(
