@@ -32,6 +32,8 @@ for entry in (ROOT, ROOT / "scripts"):
 
 VARIANTS = ("with_skill", "without_skill")
 AGENT_SECONDS = 3600
+FIRST_PORT = 18000  # a prompt's {port} and the nine behind it belong to one run, so that runs may overlap
+PORTS_PER_RUN = 10
 
 
 def tasks() -> list[dict[str, Any]]:
@@ -56,18 +58,18 @@ def prepare(out: Path, names: list[str], repeat: int) -> int:
     from release.build import build
 
     skill, _ = build(ROOT, out)
+    port = FIRST_PORT
     for task in tasks():
-        if names and task["name"] not in names:
-            continue
         for variant in VARIANTS:
             for number in range(1, repeat + 1):
+                port += PORTS_PER_RUN
                 run = out / task["name"] / variant / str(number)
-                if run.exists():
+                if run.exists() or (names and task["name"] not in names):
                     continue
                 shutil.copytree(ROOT / "evals" / "tasks" / task["name"] / "starter", run / "workspace")
                 if variant == "with_skill":
                     shutil.copytree(skill, run / "workspace" / ".claude" / "skills" / "senior-backend")
-                (run / "prompt.txt").write_text(task["prompt"] + "\n")
+                (run / "prompt.txt").write_text(task["prompt"].replace("{port}", str(port)) + "\n")
     return 0
 
 

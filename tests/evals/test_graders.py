@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -110,3 +112,12 @@ def test_workspaces_are_isolated_and_compared(tmp_path: Path, capsys: pytest.Cap
     assert benchmark["run_summary"]["without_skill"]["pass_rate"]["mean"] == 0.5
     assert "review_migrations" in (tmp_path / "benchmark.html").read_text()
     capsys.readouterr()
+
+
+def test_runs_that_start_servers_share_no_port(tmp_path: Path) -> None:
+    run.prepare(tmp_path, ["triage", "find_capacity"], 2)
+    ports = [
+        int(re.findall(r"\.py (\d+)`", prompt.read_text())[0]) for prompt in sorted(tmp_path.glob("*/*/*/prompt.txt"))
+    ]
+    assert len(ports) == 8
+    assert all(abs(a - b) >= 5 for a, b in itertools.combinations(ports, 2)), ports

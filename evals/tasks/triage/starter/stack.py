@@ -1,11 +1,13 @@
-"""A stack of small services on loopback, some of them ill: python stack.py. It prints their addresses and runs on."""
+"""A stack of small services on loopback, some of them ill: python stack.py PORT. It prints their addresses and runs on."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import sys
 
-PORTS = {"web": 18080, "orders": 18081, "stock": 18082, "cache": 18083, "mail": 18084}
+FIRST = int(sys.argv[1])
+PORTS = {name: FIRST + place for place, name in enumerate(("web", "orders", "stock", "cache", "mail"))}
 
 
 def http(status: str, body: object) -> bytes:
