@@ -42,11 +42,12 @@ def run(options: argparse.Namespace) -> tuple[Report, str]:
         UndecidedError: nothing tells the engine.
         UnavailableError: a file or the database cannot be read.
     """
-    # A run allocates once and ends: the collector would only walk over what stays.
+    # A run allocates once and ends: the collector would only walk over what stays, also when the process ends.
     gc.disable()
     try:
         return _run(options)
     finally:
+        gc.freeze()
         gc.enable()
 
 
