@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from senior_backend import __version__
@@ -68,8 +68,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{TOOL}.py {__version__}")
     parser.add_argument("--name", metavar="NAME", help="write a migration: the same as `new NAME`")
     modules = [
-        importlib.import_module(f"{commands.__name__}.{found.name}")
-        for found in pkgutil.iter_modules(commands.__path__)
+        importlib.import_module(f"{commands.__name__}.{found.stem}")
+        for found in Path(str(commands.__file__)).parent.glob("[!_]*.py")
     ]
     modules.sort(key=lambda module: (ORDER.index(module.NAME) if module.NAME in ORDER else len(ORDER), module.NAME))
     choices = parser.add_subparsers(
