@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.migrate_lint import KINDS, SMALL, compare, corpus
+from benchmarks.migrate_lint import ENVIRONMENT, KINDS, SMALL, compare, corpus
 from benchmarks.migrate_lint import commands as both
 from senior_backend.migrate.catalog import Catalog
 from senior_backend.migrate.hazards.registry import rules_for
@@ -69,17 +68,18 @@ def processor_seconds(command: list[str]) -> float:
 
     The first run of all compiles the modules.
     """
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=False, stdout=subprocess.DEVNULL, env=environment)
+    done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=ENVIRONMENT)
+    assert not done.stderr, done.stderr.decode()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 BARE = "import argparse, dataclasses, json, re"
 TOO_MUCH = """
-import runpy, sys, jinja2, psycopg, pymysql, yaml
+import os, runpy, sys, jinja2, psycopg, pymysql, yaml
 sys.argv = sys.argv[1:]
+sys.path.insert(0, os.path.dirname(sys.argv[0]))
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
