@@ -6,6 +6,7 @@ The linter here replays the schema as it goes, squawk looks at each statement al
 
 from __future__ import annotations
 
+import os
 import platform
 import statistics
 import subprocess
@@ -20,6 +21,8 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from senior_backend.console.environment import REQUIREMENTS, build  # noqa: E402
 
 ROUNDS = 5
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""Modules are compiled once, as on a user's machine."""
 SMALL = "ALTER TABLE users ADD COLUMN age int;\nCREATE INDEX users_age ON users (age);\n"
 KINDS = (
     "CREATE TABLE t{n} (id bigint PRIMARY KEY, name text NOT NULL, owner_id bigint, at timestamptz DEFAULT now());",
@@ -51,7 +54,7 @@ def corpus(statements: int, kinds: tuple[str, ...] = KINDS) -> str:
 def seconds(command: list[str]) -> float:
     """Return the wall-clock time of one run, in seconds; both tools end with 1 where they find something."""
     started = time.perf_counter()
-    done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=ENVIRONMENT)
     taken = time.perf_counter() - started
     if done.returncode not in (0, 1):
         raise RuntimeError(done.stderr.decode())

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from senior_backend.console.errors import InputError
-from senior_backend.migrate.statements import ENGINES, Engine, split
+from senior_backend.migrate.options import ENGINES
+from senior_backend.migrate.statements import Engine, split
 
 CASES: list[tuple[str, Engine, str, list[str]]] = [
     ("plain", "postgresql", "select 1; select 2", ["select 1", "select 2"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -22,11 +23,28 @@ DOOR = rf"((?:^|(?<=&& )|(?<=; )))(?:python3? )?(?:\S*/)?((?:{'|'.join(DOORS)})\
 """The call of a door at the beginning of a command: `python3 scripts/db_migrate.py`, `db_migrate.py`."""
 
 
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Help as wide as the terminal, as argparse makes it; that asks `shutil`, which loads every kind of compression."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    named = os.environ.get("COLUMNS", "")
+    if named.isdecimal() and int(named) > 0:
+        return int(named)
+    try:
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]
+    except (AttributeError, ValueError, OSError):
+        return 80
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises `InputError` instead of ending the process, and accepts no abbreviations."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
-        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        kwargs.setdefault("formatter_class", _HelpFormatter)
         kwargs.setdefault("allow_abbrev", False)
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
 
@@ -147,7 +165,6 @@ def run(
             return emit(error.to_report(tool), as_json=as_json)
     except BrokenPipeError:
         import contextlib
-        import os
 
         # The reader (`| head`) went away; without this the interpreter complains again while it shuts down.
         with contextlib.suppress(OSError):

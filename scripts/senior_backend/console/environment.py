@@ -7,12 +7,8 @@ that is on PATH and by venv and pip elsewhere, and every package is checked agai
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -21,6 +17,8 @@ from senior_backend.console.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+# Most runs find their packages: what an environment is built with is imported where it is built.
 
 SKILL_ROOT = Path(__file__).resolve().parents[3]
 REQUIREMENTS = SKILL_ROOT / "requirements"
@@ -79,6 +77,9 @@ def build(requirements: Path, name: str, *, say: bool = True) -> Path:
     Raises:
         UnavailableError: no folder can be written, or a package cannot be had.
     """
+    import hashlib
+    import shutil
+
     content = requirements.read_bytes()
     key = hashlib.sha256(content + sys.version.encode() + sys.executable.encode()).hexdigest()[:16]
     folder = _writable_cache() / "environments" / f"{name}-{key}"
@@ -103,6 +104,8 @@ def build(requirements: Path, name: str, *, say: bool = True) -> Path:
 
 
 def _install(folder: Path, python: Path, requirements: Path) -> None:
+    import shutil
+
     uv = shutil.which("uv")
     if uv:
         _call([uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(folder)], requirements)
@@ -117,6 +120,8 @@ def _install(folder: Path, python: Path, requirements: Path) -> None:
 
 
 def _call(command: list[str], requirements: Path) -> None:
+    import subprocess
+
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
     try:
         done = subprocess.run(
@@ -144,6 +149,8 @@ def _restart(python: Path, group: str) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     if sys.platform == "win32":
+        import subprocess
+
         raise SystemExit(subprocess.call(arguments, env=environment))
     os.execve(python, arguments, environment)  # noqa: S606 - our own interpreter, no shell
 
@@ -156,6 +163,8 @@ def _writable_cache() -> Path:
             return folder
     except (OSError, RuntimeError):
         pass
+    import tempfile
+
     # A home that cannot be written (containers, CI): a folder of this user alone under the temporary one.
     owner = os.getuid() if hasattr(os, "getuid") else "user"
     fallback = Path(tempfile.gettempdir()) / f"senior-backend-{owner}"

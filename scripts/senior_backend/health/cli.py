@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from senior_backend.console.command import add_output_options, run, tool_parser
-from senior_backend.console.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
@@ -77,6 +76,8 @@ def handle(options: argparse.Namespace) -> tuple[Report, str | Document]:
         ToolError: as the contract of exit codes says.
     """
     if options.command and not options.wait:
+        from senior_backend.console.errors import InputError
+
         raise InputError(
             f"unexpected argument {options.command[0]!r}", code="usage", hint="A command is only run after --wait."
         )

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from senior_backend.migrate.files import DEFAULT_FOLDER
+from senior_backend.migrate.options import DEFAULT_FOLDER
 
 if TYPE_CHECKING:
     import argparse

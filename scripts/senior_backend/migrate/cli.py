@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from senior_backend import __version__
 from senior_backend.console import command
-from senior_backend.console.errors import UnavailableError, did_you_mean
 from senior_backend.migrate import commands
-from senior_backend.migrate.databases.base import DatabaseError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from senior_backend.console.report import Report
 
@@ -38,11 +36,28 @@ class _Parser(command.Parser):
         """Raise the usage error, with the nearest command."""
         _, marker, rest = message.partition("argument COMMAND: invalid choice: '")
         if marker:
+            from senior_backend.console.errors import did_you_mean
+
             message += did_you_mean(rest.partition("'")[0], ORDER)
         super().error(message)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         return super().parse_known_args(_spelled_out(sys.argv[1:] if args is None else args), namespace)
+
+
+class _Command(command.Parser):
+    """The parser of one sub-command, which gets its options when they are read: a call reads those of one command."""
+
+    def __init__(self, *, configure: Callable[[argparse.ArgumentParser], None], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._configure: Callable[[argparse.ArgumentParser], None] | None = configure
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        configure, self._configure = self._configure, None
+        if configure is not None:
+            configure(self)
+            command.add_output_options(self)
+        return super().parse_known_args(args, namespace)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -53,18 +68,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{TOOL}.py {__version__}")
     parser.add_argument("--name", metavar="NAME", help="write a migration: the same as `new NAME`")
     modules = [
-        importlib.import_module(f"{commands.__name__}.{found.name}")
-        for found in pkgutil.iter_modules(commands.__path__)
+        importlib.import_module(f"{commands.__name__}.{found.stem}")
+        for found in Path(str(commands.__file__)).parent.glob("[!_]*.py")
     ]
     modules.sort(key=lambda module: (ORDER.index(module.NAME) if module.NAME in ORDER else len(ORDER), module.NAME))
     choices = parser.add_subparsers(
-        dest="command", metavar="COMMAND", required=True, title="commands", parser_class=command.Parser
+        dest="command", metavar="COMMAND", required=True, title="commands", parser_class=_Command
     )
     for module in modules:
-        sub = choices.add_parser(module.NAME, help=module.SUMMARY, description=module.SUMMARY + ".")
-        module.configure(sub)
-        command.add_output_options(sub)
-        sub.set_defaults(handle=module.handle)
+        choices.add_parser(
+            module.NAME, help=module.SUMMARY, description=module.SUMMARY + ".", configure=module.configure
+        ).set_defaults(handle=module.handle)
     return parser
 
 
@@ -74,6 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _handle(options: argparse.Namespace) -> tuple[Report, str]:
+    from senior_backend.console.errors import UnavailableError
+    from senior_backend.migrate.databases.base import DatabaseError
+
     try:
         result: tuple[Report, str] = options.handle(options)
     except DatabaseError as error:

@@ -14,9 +14,8 @@ from senior_backend.console.files import write_atomically
 from senior_backend.console.report import Finding, NextCommand, Report
 from senior_backend.migrate import adapters, calls, files, naming, render, session
 from senior_backend.migrate.fields import parse_fields
-from senior_backend.migrate.files import DEFAULT_FOLDER
 from senior_backend.migrate.known import Tables, known_tables
-from senior_backend.migrate.options import URL_VARIABLE, engine_of
+from senior_backend.migrate.options import DEFAULT_FOLDER, URL_VARIABLE, engine_of
 from senior_backend.migrate.statements import split
 from senior_backend.migrate.writer import Part, write
 

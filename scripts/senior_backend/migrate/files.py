@@ -26,7 +26,6 @@ Directives are comments, so that dbmate and psql ignore them. They stand on line
 from __future__ import annotations
 
 import functools
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 
 Direction = Literal["up", "down"]
 
-DEFAULT_FOLDER = Path("db/migrations")
 DIRECTIVES = ("draft", "irreversible", "after-deploy", "backfill", "ignore")
 MAX_BYTES = 64 * 1024 * 1024
 
@@ -384,4 +382,6 @@ def _behind(text: str, mark: re.Match[str]) -> int:
 
 @functools.lru_cache(maxsize=4096)
 def _checksum(text: str) -> str:
+    import hashlib
+
     return hashlib.sha256(text.replace("\r\n", "\n").rstrip().encode()).hexdigest()

@@ -23,36 +23,18 @@ _VERSIONED = re.compile(r"[VUR]?\d[\d._-]*\D.*\.sql$", re.IGNORECASE)
 _BREAK = "--> statement-breakpoint"
 _DOWN = re.compile(r"(?:\.down\.sql|_down\.sql|\.undo\.sql)$|^down\.sql$|^U\d.*__.*\.sql$", re.IGNORECASE)
 
-_SIGNS: tuple[tuple[Engine, re.Pattern[str]], ...] = (
-    (
-        "postgresql",
-        re.compile(
-            r"\bconcurrently\b|\$\$|\bjsonb\b|\b(?:big|small)?serial\b|\btimestamptz\b|\bplpgsql\b|::|\bnot\s+valid\b"
-            r"|\bvalidate\s+constraint\b|\balter\s+column\s+\S+\s+(?:set|drop|type)\b|\bcreate\s+(?:extension|domain)\b"
-            r"|\bcreate\s+type\b|\bbytea\b|\buuid\b|\block_timeout\b|\bwith\s+time\s+zone\b|\brow\s+level\s+security\b"
-            r"|\bpg_catalog\b|\busing\s+(?:gin|gist|brin|index)\b|\bowned\s+by\b|\bcharacter\s+varying\b"
-            r"|\bmaterialized\b|\bgenerated\s+(?:by\s+default|always)\s+as\s+identity\b",
-            re.IGNORECASE,
-        ),
-    ),
-    (
-        "mysql",
-        re.compile(
-            r"`|\bauto_increment\b|\bengine\s*=|\bcharset\b|\bcharacter\s+set\b|\bmodify\s+(?:column\s+)?\w|\bunsigned\b"
-            r"|\balgorithm\s*=|\btinyint\b|\bmediumtext\b|\blongtext\b|\bdelimiter\b|\bforeign_key_checks\b"
-            r"|\bchange\s+column\b|\benum\s*\(",
-            re.IGNORECASE,
-        ),
-    ),
-    (
-        "sqlite",
-        re.compile(
-            r"\bautoincrement\b|\bpragma\b|\bwithout\s+rowid\b|\bstrict\s*;|\binteger\s+primary\s+key\b(?!\s+generated)"
-            r"|\bsqlite_\w+",
-            re.IGNORECASE,
-        ),
-    ),
-)
+_SIGNS: dict[Engine, str] = {
+    "postgresql": r"\bconcurrently\b|\$\$|\bjsonb\b|\b(?:big|small)?serial\b|\btimestamptz\b|\bplpgsql\b|::"
+    r"|\bnot\s+valid\b|\bvalidate\s+constraint\b|\balter\s+column\s+\S+\s+(?:set|drop|type)\b"
+    r"|\bcreate\s+(?:extension|domain)\b|\bcreate\s+type\b|\bbytea\b|\buuid\b|\block_timeout\b|\bwith\s+time\s+zone\b|\brow\s+level\s+security\b"
+    r"|\bpg_catalog\b|\busing\s+(?:gin|gist|brin|index)\b|\bowned\s+by\b|\bcharacter\s+varying\b"
+    r"|\bmaterialized\b|\bgenerated\s+(?:by\s+default|always)\s+as\s+identity\b",
+    "mysql": r"`|\bauto_increment\b|\bengine\s*=|\bcharset\b|\bcharacter\s+set\b|\bmodify\s+(?:column\s+)?\w"
+    r"|\bunsigned\b|\balgorithm\s*=|\btinyint\b|\bmediumtext\b|\blongtext\b|\bdelimiter\b|\bforeign_key_checks\b"
+    r"|\bchange\s+column\b|\benum\s*\(",
+    "sqlite": r"\bautoincrement\b|\bpragma\b|\bwithout\s+rowid\b|\bstrict\s*;"
+    r"|\binteger\s+primary\s+key\b(?!\s+generated)|\bsqlite_\w+",
+}
 
 
 def units_of(paths: Sequence[str], skip: Iterable[str] = ()) -> tuple[list[Unit], Engine | None]:
@@ -222,7 +204,9 @@ def engine_from_text(units: Sequence[Unit]) -> Engine:
         UndecidedError: there is no such word, or words of several engines.
     """
     text = "\n".join(unit.text[:100_000] for unit in units[:50])
-    scores = sorted(((len(pattern.findall(text)), engine) for engine, pattern in _SIGNS), reverse=True)
+    scores = sorted(
+        ((len(re.findall(signs, text, re.IGNORECASE)), engine) for engine, signs in _SIGNS.items()), reverse=True
+    )
     if scores[0][0] > 2 * scores[1][0]:
         return scores[0][1]
     raise UndecidedError(

@@ -17,12 +17,11 @@ if TYPE_CHECKING:
     from senior_backend.migrate.operations import ParsedStatement
 
 _MARK = "db_migrate:"
-_TOKEN = re.compile(
+_COMMENT_OR_QUOTED = (
     r"""(?P<comment>--[^\n]*|\#[^\n]*db_migrate:[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)"""
-    r"""|'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|(?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?P=tag)""",
-    re.DOTALL,
+    r"""|'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|(?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?P=tag)"""
 )
-_COMMENT = re.compile(
+_IGNORE = (
     r"db_migrate:[ \t]*(?P<word>ignore(?:-file)?)\b[ \t]*(?P<rules>[a-z0-9][a-z0-9-]*(?:[ \t]*,[ \t]*[a-z0-9-]+)*)?"
     r"[ \t]*(?:(?:because|reason)\b[ \t:=]*(?P<reason>[^\n]*))?"
 )
@@ -81,8 +80,8 @@ def suppressions_in(text: str, statements: list[ParsedStatement]) -> list[Suppre
         return []
     return [
         _suppression(text, match, inner, statements)
-        for match in _TOKEN.finditer(text)
-        if match["comment"] and (inner := _COMMENT.search(match["comment"]))
+        for match in re.finditer(_COMMENT_OR_QUOTED, text, re.DOTALL)
+        if match["comment"] and (inner := re.search(_IGNORE, match["comment"]))
     ]
 
 

@@ -6,11 +6,14 @@ them and the hazard rules judge them. One statement gives several operations whe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar, dataclass_transform
 
 if TYPE_CHECKING:
     from senior_backend.migrate.statements import Statement
+
+
+_Class = TypeVar("_Class")
 
 
 class Name(NamedTuple):
@@ -153,19 +156,33 @@ class PartitionBound(NamedTuple):
     values: tuple[str | None, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass_transform(frozen_default=True, eq_default=False)
+def _operation(cls: type[_Class]) -> type[_Class]:
+    """Make a dataclass, equal only to itself, since each stands at its own place.
+
+    It is frozen for the type checker alone: there are sixty of them, and what freezes them at run time as well is more
+    than the rest of the linter takes to start.
+    """
+    return dataclass(slots=True, eq=False, repr=False)(cls)
+
+
+@_operation
 class Operation:
-    """The base of all operations; equal only to itself, since each stands at its own place."""
+    """The base of all operations."""
+
+    def __repr__(self) -> str:
+        parts = (f"{part.name}={getattr(self, part.name)!r}" for part in fields(self))
+        return f"{type(self).__name__}({', '.join(parts)})"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class TableOperation(Operation):
     """An operation on one table."""
 
     table: Name
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class CreateTable(TableOperation):
     """CREATE TABLE, and CREATE TABLE AS or SELECT INTO (`from_query`)."""
 
@@ -186,7 +203,7 @@ class CreateTable(TableOperation):
     foreign: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class DropTable(TableOperation):
     """DROP TABLE; one operation a table."""
 
@@ -194,7 +211,7 @@ class DropTable(TableOperation):
     cascade: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class RenameTable(TableOperation):
     """ALTER TABLE ... RENAME TO; `schema` is set where the table moves."""
 
@@ -202,7 +219,7 @@ class RenameTable(TableOperation):
     schema: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class AddColumn(TableOperation):
     """ALTER TABLE ... ADD COLUMN; `position` is FIRST or AFTER x of MySQL."""
 
@@ -211,14 +228,14 @@ class AddColumn(TableOperation):
     position: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class ColumnOperation(TableOperation):
     """An operation on one column."""
 
     column: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class DropColumn(ColumnOperation):
     """ALTER TABLE ... DROP COLUMN."""
 
@@ -226,7 +243,7 @@ class DropColumn(ColumnOperation):
     cascade: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class RenameColumn(ColumnOperation):
     """ALTER TABLE ... RENAME COLUMN."""
 
@@ -234,7 +251,7 @@ class RenameColumn(ColumnOperation):
     of_view: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class AlterColumnType(ColumnOperation):
     """ALTER COLUMN ... TYPE."""
 
@@ -243,7 +260,7 @@ class AlterColumnType(ColumnOperation):
     collation: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class ModifyColumn(ColumnOperation):
     """MODIFY or CHANGE COLUMN of MySQL and MariaDB: the whole definition is replaced."""
 
@@ -251,24 +268,24 @@ class ModifyColumn(ColumnOperation):
     position: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class SetNotNull(ColumnOperation):
     """ALTER COLUMN ... SET NOT NULL."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class DropNotNull(ColumnOperation):
     """ALTER COLUMN ... DROP NOT NULL."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class SetDefault(ColumnOperation):
     """ALTER COLUMN ... SET DEFAULT."""
 
     default: Expression
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class DropDefault(ColumnOperation):
     """ALTER COLUMN ... DROP DEFAULT."""
 
@@ -276,35 +293,35 @@ class DropDefault(ColumnOperation):
 IdentityAction = Literal["add", "set", "drop"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class AlterIdentity(ColumnOperation):
     """ALTER COLUMN ... ADD, SET or DROP IDENTITY."""
 
     action: IdentityAction
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class AlterGeneration(ColumnOperation):
     """ALTER COLUMN ... DROP EXPRESSION (`expression` is None) or SET EXPRESSION."""
 
     expression: Expression | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class AddConstraint(TableOperation):
     """ALTER TABLE ... ADD CONSTRAINT."""
 
     constraint: Constraint
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class ValidateConstraint(TableOperation):
     """ALTER TABLE ... VALIDATE CONSTRAINT."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class DropConstraint(TableOperation):
     """ALTER TABLE ... DROP CONSTRAINT; `kind` where the statement tells (MySQL), `name` None for the primary key."""
 
@@ -314,7 +331,7 @@ class DropConstraint(TableOperation):
     cascade: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class CreateIndex(TableOperation):
     """CREATE INDEX; `name` is None where the engine chooses it. `kind` is fulltext or spatial (MySQL)."""
 
@@ -330,7 +347,7 @@ class CreateIndex(TableOperation):
     kind: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class DropIndex(Operation):
     """DROP INDEX; `table` where the statement names one (MySQL)."""
 
@@ -341,7 +358,7 @@ class DropIndex(Operation):
     cascade: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class AttachIndex(Operation):
     """ALTER INDEX ... ATTACH PARTITION."""
 
@@ -352,7 +369,7 @@ class AttachIndex(Operation):
 ReindexKind = Literal["index", "table", "schema", "system", "database"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class Reindex(Operation):
     """REINDEX of an index, a table, a schema, the system catalogues or a database."""
 
@@ -361,7 +378,7 @@ class Reindex(Operation):
     concurrently: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class RenameObject(Operation):
     """RENAME of something that is neither table nor column: `kind` is index, constraint, schema, type, view, ..."""
 
@@ -371,7 +388,7 @@ class RenameObject(Operation):
     table: Name | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class SetSchema(Operation):
     """ALTER ... SET SCHEMA."""
 
@@ -380,7 +397,7 @@ class SetSchema(Operation):
     schema: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class CreateObject(Operation):
     """CREATE of something whose details no rule needs: `kind` is schema, extension, type, sequence, function, ...
 
@@ -397,7 +414,7 @@ class CreateObject(Operation):
     uses: tuple[ColumnUse, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class DropObject(Operation):
     """DROP of anything but a table, a column, a constraint or an index."""
 
@@ -408,7 +425,7 @@ class DropObject(Operation):
     table: Name | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class AlterObject(Operation):
     """ALTER of something that is not a table; `action` says what (`owner`, `values`, `options`, ...)."""
 
@@ -418,7 +435,7 @@ class AlterObject(Operation):
     table: Name | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class AlterTable(TableOperation):
     """An action on a table that has no operation of its own; `action` is its keyword in kebab-case."""
 
@@ -426,7 +443,7 @@ class AlterTable(TableOperation):
     detail: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class CreateEnum(Operation):
     """CREATE TYPE ... AS ENUM."""
 
@@ -434,7 +451,7 @@ class CreateEnum(Operation):
     values: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class AddEnumValue(Operation):
     """ALTER TYPE ... ADD VALUE; `placed` where BEFORE or AFTER is given."""
 
@@ -444,7 +461,7 @@ class AddEnumValue(Operation):
     if_not_exists: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class RenameEnumValue(Operation):
     """ALTER TYPE ... RENAME VALUE."""
 
@@ -453,7 +470,7 @@ class RenameEnumValue(Operation):
     new: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class CreateDomain(Operation):
     """CREATE DOMAIN; `constrained` where it has NOT NULL or CHECK."""
 
@@ -462,7 +479,7 @@ class CreateDomain(Operation):
     constrained: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class AlterDomain(Operation):
     """ALTER DOMAIN; `constraint` is what ADD CONSTRAINT adds, `action` is add, drop, validate, set-not-null, ..."""
 
@@ -472,7 +489,7 @@ class AlterDomain(Operation):
     constraint_name: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class AttachPartition(TableOperation):
     """ALTER TABLE parent ATTACH PARTITION child."""
 
@@ -480,7 +497,7 @@ class AttachPartition(TableOperation):
     bound: PartitionBound | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class DetachPartition(TableOperation):
     """ALTER TABLE parent DETACH PARTITION child."""
 
@@ -489,7 +506,7 @@ class DetachPartition(TableOperation):
     finalize: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class CreateTrigger(TableOperation):
     """CREATE TRIGGER; `uses` are the columns of UPDATE OF and WHEN, `function` is what it calls."""
 
@@ -498,7 +515,7 @@ class CreateTrigger(TableOperation):
     uses: tuple[ColumnUse, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class CreateView(Operation):
     """CREATE VIEW, or CREATE MATERIALIZED VIEW (`materialized`)."""
 
@@ -509,7 +526,7 @@ class CreateView(Operation):
     uses: tuple[ColumnUse, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class RefreshView(Operation):
     """REFRESH MATERIALIZED VIEW."""
 
@@ -518,21 +535,21 @@ class RefreshView(Operation):
     with_data: bool = True
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class Truncate(TableOperation):
     """TRUNCATE; one operation a table."""
 
     cascade: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class Insert(TableOperation):
     """INSERT, REPLACE, COPY ... FROM or MERGE; `from_query` where the rows come out of a query."""
 
     from_query: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class Update(TableOperation):
     """UPDATE; `filtered` where a WHERE clause (or a LIMIT) leaves rows out, `duplicates` are columns set twice."""
 
@@ -541,26 +558,26 @@ class Update(TableOperation):
     duplicates: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class Delete(TableOperation):
     """DELETE; `filtered` where a WHERE clause (or a LIMIT) leaves rows out."""
 
     filtered: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class Query(Operation):
     """A statement that only reads."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class LockTable(TableOperation):
     """LOCK TABLE; `mode` as pg_locks names it, or READ or WRITE of MySQL."""
 
     mode: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class Vacuum(Operation):
     """VACUUM, CLUSTER, ANALYZE and OPTIMIZE; `rewrites` for VACUUM FULL and the like. `table` None is all of them."""
 
@@ -572,14 +589,14 @@ class Vacuum(Operation):
 TransactionKind = Literal["begin", "commit", "rollback", "savepoint", "release", "rollback-to", "prepare", "set"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class Transaction(Operation):
     """Transaction control."""
 
     kind: TransactionKind
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class SetVariable(Operation):
     """SET, PRAGMA and set_config; `local` for SET LOCAL. `value` is None for RESET and DEFAULT."""
 
@@ -588,14 +605,14 @@ class SetVariable(Operation):
     local: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class Other(Operation):
     """A statement that is understood and touches no schema object that rules look at (COMMENT, GRANT, ...)."""
 
     kind: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class Opaque(Operation):
     """A statement, or part of one, that could not be understood; it is reported and never passed as safe."""
 
@@ -603,7 +620,7 @@ class Opaque(Operation):
     offset: int | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@_operation
 class ParsedStatement:
     """A statement with what it does; `clauses` are MySQL's ALGORITHM and LOCK, upper case.
 

@@ -6,12 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from senior_backend.migrate.files import DEFAULT_FOLDER
-from senior_backend.migrate.statements import ENGINES, Engine
-
 if TYPE_CHECKING:
     import argparse
 
+    from senior_backend.migrate.statements import Engine
+
+DEFAULT_FOLDER = Path("db/migrations")
+ENGINES: tuple[Engine, ...] = ("postgresql", "mysql", "mariadb", "sqlite")
 DEFAULT_URL = "sqlite:db/database.sqlite3"
 URL_VARIABLE = "DATABASE_URL"
 

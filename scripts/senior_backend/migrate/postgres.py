@@ -1,16 +1,17 @@
 """The one seam over libpg_query: PostgreSQL text in, statements with their operations out.
 
-Nothing else in the tool imports `postgast`. A whole file is parsed at once; only where that fails is it taken apart,
+Nothing else in the tool imports `postgast`. A file is parsed in few pieces; only where that fails is it taken apart,
 so that one statement that is not understood does not hide the others.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import re
 from bisect import bisect_right
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 from senior_backend.migrate.operations import (
@@ -27,7 +28,7 @@ from senior_backend.migrate.postgres_operations import PostgresExpression, opera
 from senior_backend.migrate.statements import Statement, split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from senior_backend.migrate.operations import PartitionBound, Type
 
@@ -47,6 +48,8 @@ _HARMLESS_META = frozenset(
 Functions = dict[str, tuple[str, Any]]
 """The functions that a script has created so far: name, and its statement as text and tree."""
 _TOO_DEEP = "its expressions are nested too deeply to be read"
+_PIECE = 50_000
+"""Characters that are parsed at once; a few hundred statements, so that the reader soon has something to read."""
 _BLOCK_DEPTH = 3
 """A DO block's body is parsed this many levels deep; a block inside a block's EXECUTE is rare enough."""
 
@@ -64,8 +67,12 @@ def read(text: str) -> list[ParsedStatement]:
         split(text, "postgresql")  # tells where
     if text.startswith("\ufeff"):
         text = " " + text[1:]
+    pieces = _pieces(text)
+    if len(pieces) > 1:
+        with contextlib.suppress(postgast.PgQueryError, _TooDeepError, _CutError):
+            return list(_from_trees(text, _parsed_ahead(pieces)))
     try:
-        return list(_from_tree(text, postgast.parse(text)))
+        return list(_from_trees(text, [(0, postgast.parse(text))]))
     except (postgast.PgQueryError, _TooDeepError):
         return list(_one_by_one(text))
 
@@ -142,14 +149,49 @@ class _Places:
         return Statement(body, start, start + len(body), line, start - self.lines[line - 1] + 1)
 
 
-def _from_tree(text: str, tree: Any) -> Iterator[ParsedStatement]:
+class _CutError(Exception):
+    """A piece of a text ends inside of a statement."""
+
+
+def _pieces(text: str) -> list[str]:
+    """Cut a long text where statements seem to end: behind a semicolon at the end of a line."""
+    cuts = [0]
+    while (end := text.find(";\n", cuts[-1] + _PIECE)) >= 0:
+        cuts.append(end + 2)
+    return [text[start:end] for start, end in pairwise((*cuts, len(text))) if start < end]
+
+
+def _parsed_ahead(pieces: list[str]) -> Iterator[tuple[int, Any]]:
+    """Yield the tree of each piece, with the bytes before it; a thread parses the next ones meanwhile.
+
+    A cut inside of a quote, a block comment or parentheses leaves a piece that cannot be parsed; one behind a line
+    comment leaves a statement without its semicolon.
+
+    Raises:
+        PgQueryError, _TooDeepError, _CutError: a piece is not made of whole statements.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    offset = 0
+    with ThreadPoolExecutor(1) as pool:
+        for piece, tree in zip(pieces, pool.map(postgast.parse, pieces), strict=True):
+            if piece is not pieces[-1] and tree.stmts and not tree.stmts[-1].stmt_len:
+                raise _CutError
+            yield offset, tree
+            offset += len(piece.encode())
+
+
+def _from_trees(text: str, trees: Iterable[tuple[int, Any]]) -> Iterator[ParsedStatement]:
+    """Yield the statements of a text whose parts were parsed into `trees`, each with the bytes before it."""
     places = _Places(text)
     last = len(text)
     functions: Functions = {}
-    for raw in tree.stmts:
-        start = places.to_character(raw.stmt_location)
-        end = places.to_character(raw.stmt_location + raw.stmt_len) if raw.stmt_len else last
-        yield _parsed(places.statement(start, end), raw.stmt, functions)
+    for offset, tree in trees:
+        for raw in tree.stmts:
+            location = offset + raw.stmt_location
+            start = places.to_character(location)
+            end = places.to_character(location + raw.stmt_len) if raw.stmt_len else last
+            yield _parsed(places.statement(start, end), raw.stmt, functions)
 
 
 def _parsed(statement: Statement, node: Any, functions: Functions) -> ParsedStatement:

@@ -11,8 +11,8 @@ from senior_backend.console.report import Finding
 from senior_backend.migrate import ledger, plan
 from senior_backend.migrate.databases.opening import open_database
 from senior_backend.migrate.databases.urls import Address, parse_url
-from senior_backend.migrate.files import DEFAULT_FOLDER, Folder, load_folder
-from senior_backend.migrate.options import database_url
+from senior_backend.migrate.files import Folder, load_folder
+from senior_backend.migrate.options import DEFAULT_FOLDER, database_url
 
 if TYPE_CHECKING:
     import argparse

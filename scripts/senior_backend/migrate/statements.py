@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Engine = Literal["postgresql", "mysql", "mariadb", "sqlite"]
-ENGINES: tuple[Engine, ...] = ("postgresql", "mysql", "mariadb", "sqlite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +73,17 @@ _WORDS = {
     "postgresql": r"(?P<word>(?<![\w.$])(?i:BEGIN\s+ATOMIC|CASE|END)(?![\w$]))",
     "mysql": r"(?P<word>(?<![\w.@$])(?i:BEGIN|CASE|END(?:\s+(?:IF|LOOP|WHILE|REPEAT|CASE|FOR))?)(?![\w$]))",
 }
-_COMPOUND_HEAD = {
-    "postgresql": re.compile(r"CREATE\b.*?\b(?:FUNCTION|PROCEDURE)\b.*?\bBEGIN\s+ATOMIC\b", re.IGNORECASE | re.DOTALL),
-    "mysql": re.compile(
-        r"(?:CREATE|ALTER)\b(?:\s+OR\s+REPLACE\b)?(?:\s+(?:DEFINER\s*=\s*\S+(?:\s*@\s*\S+)?|AGGREGATE))*\s+"
-        r"(?:PROCEDURE|FUNCTION|TRIGGER|EVENT|PACKAGE)\b|BEGIN\s+NOT\s+ATOMIC\b",
-        re.IGNORECASE,
-    ),
+_COMPOUND_HEADS = {
+    "postgresql": r"CREATE\b.*?\b(?:FUNCTION|PROCEDURE)\b.*?\bBEGIN\s+ATOMIC\b",
+    "mysql": r"(?:CREATE|ALTER)\b(?:\s+OR\s+REPLACE\b)?(?:\s+(?:DEFINER\s*=\s*\S+(?:\s*@\s*\S+)?|AGGREGATE))*\s+"
+    r"(?:PROCEDURE|FUNCTION|TRIGGER|EVENT|PACKAGE)\b|BEGIN\s+NOT\s+ATOMIC\b",
+    "sqlite": r"(?:EXPLAIN\s+)?CREATE\s+(?:TEMP\s+|TEMPORARY\s+)?TRIGGER\b",
 }
-_SQLITE_TRIGGER = re.compile(r"(?:EXPLAIN\s+)?CREATE\s+(?:TEMP\s+|TEMPORARY\s+)?TRIGGER\b", re.IGNORECASE)
 _COPY_HEAD = re.compile(r"COPY\b[^;]*\bFROM\s+STDIN\b", re.IGNORECASE)
 _COPY_END = re.compile(r"^\\\.[^\S\n]*\r?$", re.MULTILINE)
 _BLOCK_EDGE = re.compile(r"/\*|\*/")
-_INNER_QUOTED = re.compile(
-    r"""'[^'\\]*(?:(?:\\.|'')[^'\\]*)*'(?!')|"[^"\\]*(?:(?:\\.|"")[^"\\]*)*"(?!")|`[^`]*(?:``[^`]*)*`(?!`)|\*/""",
-    re.DOTALL,
+_INNER_QUOTED = (
+    r"""'[^'\\]*(?:(?:\\.|'')[^'\\]*)*'(?!')|"[^"\\]*(?:(?:\\.|"")[^"\\]*)*"(?!")|`[^`]*(?:``[^`]*)*`(?!`)|\*/"""
 )
 
 
@@ -125,6 +120,11 @@ def _lexer(dialect: str, delimiter: str, words: bool) -> re.Pattern[str]:
     end = rf"(?P<semi>{re.escape(delimiter)})"
     parts = [_PATTERNS[dialect], end, *([_WORDS[dialect]] if words else [])]
     return re.compile("|".join(parts), re.VERBOSE | re.DOTALL | re.MULTILINE)
+
+
+@functools.cache
+def _compound_head(dialect: str) -> re.Pattern[str]:
+    return re.compile(_COMPOUND_HEADS[dialect], re.IGNORECASE | re.DOTALL)
 
 
 class _Splitter:
@@ -219,7 +219,7 @@ class _Splitter:
                 )  # fmt: skip
             return close + len(match.group())
         if kind == "conditional":
-            for inner in _INNER_QUOTED.finditer(self.text, match.end(), self.end):
+            for inner in re.compile(_INNER_QUOTED, re.DOTALL).finditer(self.text, match.end(), self.end):
                 if inner.group() == "*/":
                     return inner.end()
             raise self._error(match.start(), "unterminated-comment", "comment never ends", "Close it with */.")
@@ -247,11 +247,9 @@ class _Splitter:
         )
 
     def _compound(self, begin: int, stop: int) -> bool:
-        if self.dialect == "sqlite":
-            return _SQLITE_TRIGGER.match(self.text, begin, stop) is not None
         if self.delimiter != ";":
             return False
-        head = _COMPOUND_HEAD[self.dialect]
+        head = _compound_head(self.dialect)
         if self.dialect == "postgresql" and self.text.find("tomic", begin, stop) < 0:
             return "ATOMIC" in self.text[begin:stop] and head.match(self.text, begin, stop) is not None
         return head.match(self.text, begin, stop) is not None

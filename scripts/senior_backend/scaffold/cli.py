@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from senior_backend.console.command import add_output_options, run, tool_parser
-from senior_backend.console.errors import InputError
 from senior_backend.console.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -104,6 +103,8 @@ def _handle(options: argparse.Namespace) -> tuple[Report, str]:
 
 
 def _check_combination(options: argparse.Namespace) -> None:
+    from senior_backend.console.errors import InputError, did_you_mean
+
     doors = {
         "--name": options.name,
         "--spec": options.spec,
@@ -142,7 +143,6 @@ def _check_combination(options: argparse.Namespace) -> None:
     if options.crud and options.operations is not None:
         raise InputError("--crud and --operations do not go together", code="usage", hint="--crud means all five.")
     if options.stack is not None:
-        from senior_backend.console.errors import did_you_mean
         from senior_backend.scaffold.stack_loader import available
 
         if options.stack not in available():

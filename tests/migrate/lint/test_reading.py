@@ -13,7 +13,8 @@ from senior_backend.console.errors import InputError
 from senior_backend.migrate import operations as ops
 from senior_backend.migrate.lint import read_statements
 from senior_backend.migrate.lint_sources import units_of
-from senior_backend.migrate.statements import ENGINES, Engine
+from senior_backend.migrate.options import ENGINES
+from senior_backend.migrate.statements import Engine
 from tests.migrate.hazards.linting import lint
 
 if TYPE_CHECKING:
