@@ -6,6 +6,7 @@ second pass, alone. `--checks` runs lint, format and types as well, as CI does. 
 SENIOR_BACKEND_REQUIRE_SERVICES=1 a test whose server does not answer fails instead of being skipped.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -49,7 +50,9 @@ def main(arguments: list[str]) -> int:
 def _call(command: list[str]) -> int:
     sys.stdout.write(f"$ {' '.join(['python', *command[1:]])}\n")
     sys.stdout.flush()
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+    # The tests start hundreds of interpreters: each would compile the same modules again.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 
 if __name__ == "__main__":
