@@ -103,8 +103,8 @@ def test_every_example_is_read_byte_by_byte_alike(probe: Probe) -> None:
 
 def test_a_probe_sends_the_credentials_only_where_they_belong() -> None:
     redis = PROBES["redis"]
-    _, said = hold(redis.converse(service_of(redis, {"password": "s3cret"})), [b"+OK\r\n", b"+PONG\r\n"])
-    assert said == b"*2\r\n$4\r\nAUTH\r\n$6\r\ns3cret\r\n*1\r\n$4\r\nPING\r\n"
+    _, said = hold(redis.converse(service_of(redis, {"password": "s3cret"})), [b"+OK\r\n", b"+PONG\r\n", b"$0\r\n\r\n"])
+    assert said == b"*2\r\n$4\r\nAUTH\r\n$6\r\ns3cret\r\n*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nINFO\r\n"
     http = PROBES["http"]
     moved = b"HTTP/1.1 302 Found\r\nLocation: http://other.example/\r\nContent-Length: 0\r\n\r\n"
     options = {"bearer": "s3cret", "follow_redirects": True, "path": "/"}

@@ -13,7 +13,7 @@ from senior_backend.health.reasons import REASONS
 from senior_backend.health.steps import Connect, Conversation, Failure, Sleep, Step, TlsOptions
 
 PAUSE = 0.2
-_CERTIFICATE = frozenset({"tls_expired", "tls_untrusted", "tls_hostname", "tls_not_yet_valid"})
+_CERTIFICATE = frozenset({"tls_expired", "tls_untrusted", "tls_weak", "tls_hostname", "tls_not_yet_valid"})
 _WAIT_AND_REPEAT = frozenset({"checker_fd_limit", "checker_ports"})
 
 

@@ -29,6 +29,7 @@ class Service(NamedTuple):
     interval: float = 30.0
     retries: int = 1
     critical: bool = True
+    every_address: bool = True
     depends_on: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     description: str = ""
