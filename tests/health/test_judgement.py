@@ -228,6 +228,15 @@ def test_causes_that_nobody_declared() -> None:
     assert [cause.kind for cause in graph.shared_causes(lost)] == ["resolver"]
     expired = results(("a", "tls_expired", []), ("b", "tls_expired", []), fingerprint="f" * 64)
     assert [cause.kind for cause in graph.shared_causes(expired)] == ["certificate"]
+    early = results(("a", "tls_not_yet_valid", []), ("b", "tls_not_yet_valid", []))
+    two = [result._replace(fingerprint=result.service.name) for result in early]
+    assert [cause.kind for cause in graph.shared_causes(two)] == ["clock"]
+    wrong = [
+        *results(("a", "tls_expired", [])),
+        *(item._replace(clock_ahead=9000.0) for item in results(("b", "", []))),
+    ]
+    assert "2.5 hours ahead of the Date that b sent" in graph.shared_causes(wrong)[0].message
+    assert graph.shared_causes([*wrong, *(item._replace(clock_ahead=0.4) for item in results(("c", "", [])))]) == []
     down = configured({"name": "a", "url": "http://h:1/"}, {"name": "b", "url": "http://h:2/"}).services
     gone = [Result(item, "down", "connect_timeout", address="192.0.2.1") for item in down]
     assert [(cause.kind, cause.services) for cause in graph.shared_causes(gone)] == [("host", ("a", "b"))]

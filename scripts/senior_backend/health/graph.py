@@ -10,6 +10,9 @@ from senior_backend.health.model import Result
 from senior_backend.health.reasons import next_step
 
 _NOT_REACHED = frozenset({"refused", "unreachable", "connect_timeout"})
+_DATES = frozenset({"tls_expired", "tls_chain_expired", "tls_not_yet_valid"})
+WRONG_CLOCK = 300.0
+"""Seconds; less than that breaks no certificate."""
 _LOOKUP = frozenset({"dns_timeout", "dns_failure", "checker_resolver", "checker_dns"})
 
 
@@ -114,9 +117,10 @@ def shared_causes(results: Sequence[Result]) -> list[SharedCause]:
                     "certificate",
                     fingerprint[:16],
                     names,
-                    f"{len(names)} services present the same failing certificate: renew it once",
+                    f"{len(names)} services present the same failing certificate: mend it once",
                 )
             )
+    found.extend(_by_clock(results))
     found.extend(_by_place(results))
     found.extend(_by_component(results))
     return found
@@ -135,6 +139,26 @@ def _by_component(results: Sequence[Result]) -> list[SharedCause]:
             message = f"{name} reports {part} as down, and {cause} is: add `depends_on: [{cause}]` to {name}"
             found.append(SharedCause("component", cause, tuple(sorted((name, cause))), message))
     return found
+
+
+def _by_clock(results: Sequence[Result]) -> list[SharedCause]:
+    """Return this machine's clock where every Date differs from it, or several certificates lie in its future."""
+    dated = [result for result in results if (result.own_reason or result.reason) in _DATES]
+    told = [result for result in results if result.clock_ahead is not None]
+    ahead = sorted(result.clock_ahead or 0.0 for result in told)
+    wrong = bool(ahead) and (ahead[0] > WRONG_CLOCK or ahead[-1] < -WRONG_CLOCK)
+    if wrong and (dated or len({result.address for result in told}) > 1):
+        middle = ahead[len(ahead) // 2]
+        way = "ahead of" if middle > 0 else "behind"
+        of = f"{abs(middle) / 3600:.1f} hours {way} the Date that {', '.join(_names(told)[:3])} sent"
+        return [
+            SharedCause("clock", "this machine", _names(dated or told), f"this machine's clock is {of}: set it first")
+        ]
+    future = [result for result in dated if (result.own_reason or result.reason) == "tls_not_yet_valid"]
+    if len({result.fingerprint for result in future}) > 1:
+        message = f"{len(future)} certificates are not valid yet: suspect this machine's clock"
+        return [SharedCause("clock", "this machine", _names(future), message)]
+    return []
 
 
 def _by_place(results: Sequence[Result]) -> list[SharedCause]:

@@ -23,6 +23,7 @@ QUIET = 4
 _BURST = frozenset({"queue_full", "connection_reset", "connection_closed", "connect_timeout", "too_many_connections"})
 _SELF_INFLICTED = frozenset({429, 503})
 _OWN_TROUBLE = frozenset({"checker_fd_limit", "checker_ports", "checker_dns"})
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _TAGS = re.compile(rb"<(script|style|title)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 
 
@@ -63,6 +64,7 @@ def judge(service: Service, outcome: Outcome, trace: Trace, now: float) -> Resul
         address=outcome.address,
         fingerprint=outcome.certificate.fingerprint if outcome.certificate else None,
         tls_days=None if days is None else round(days, 2),
+        clock_ahead=_clock_ahead(result, now),
         attempts=trace.attempts,
         flaky=trace.attempts > 1 and ruling.state in ("up", "degraded"),
         lag_ms=round(outcome.lag * 1000, 2),
@@ -86,6 +88,22 @@ def _certificate_trouble(failure: Failure, certificate: Certificate | None, now:
     if reason == "tls_hostname" and certificate.names:
         return reason, f"it is for {', '.join(certificate.names[:5])}; {detail}"
     return reason, detail
+
+
+def _clock_ahead(result: Answer | Failure, now: float) -> float | None:
+    """Return how far `now` is ahead of the Date of an answer (RFC 9110, section 6.6.1) that no cache has kept."""
+    headers = result.headers if isinstance(result, Answer) else None
+    if not headers or "date" not in headers or "age" in headers:
+        return None
+    from datetime import UTC, datetime  # not loaded for other checks
+
+    try:
+        _, day, month, year, clock, _ = headers["date"].split()
+        hour, minute, second = clock.split(":")
+        sent = datetime(int(year), _MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second), tzinfo=UTC)
+    except ValueError:
+        return None
+    return now - sent.timestamp()
 
 
 def _day(moment: float) -> str:
