@@ -42,9 +42,12 @@ def resolve(results: Sequence[Result]) -> list[Result]:
         return list(results)
     by_name = {result.service.name: result for result in results}
     causes: dict[str, tuple[str, ...]] = {}
+    further: dict[str, tuple[str, ...]] = {}
     for name in _dependencies_first(by_name):
         result = by_name[name]
+        through = [root for item in result.service.depends_on for root in causes.get(item, further.get(item, ()))]
         if result.state != "down":
+            further[name] = tuple(dict.fromkeys(through))
             continue
         behind = [item for item in result.service.depends_on if item in causes]
         roots = dict.fromkeys(root for item in behind for root in causes[item])
@@ -57,6 +60,12 @@ def resolve(results: Sequence[Result]) -> list[Result]:
                 own_reason=result.reason,
                 causes=tuple(roots),
                 next_step=step,
+            )
+        elif through:
+            # What lies between says that it is up, so this is a hint and no verdict.
+            named = ", ".join(dict.fromkeys(through))
+            by_name[name] = result._replace(
+                next_step=f"{result.next_step} Behind what it needs, {named} is down: look there."
             )
     return [by_name[result.service.name] for result in results]
 
