@@ -330,7 +330,7 @@ services:
 """,
     ".env": "BIND=127.0.0.1:9999 # where it listens\nOTHER_PORT='8085'\nHOST=db\n"
     'LOGIN_REDIRECT_URI=http://localhost/back\nAPI_URL="http://${HOST}:8000"\nODD_URL=http://x:${NOWHERE}\n'
-    "ALLOW_LIST=http://a,http://b\n",
+    "ALLOW_LIST=http://a,http://b\nBEAT_URL=https://beat.example/5ecret0f3b1c4d2a8e7f60aa\n",
     "k8s/deployment.yaml": MANIFESTS.partition("---")[0],
     "k8s/service.yaml": MANIFESTS.partition("---")[2],
     "spec/openapi.json": json.dumps(
@@ -361,6 +361,7 @@ def test_discovery_of_a_folder_joins_what_its_files_say(tmp_path: Path) -> None:
         "store": "http://127.0.0.1:9000/minio/health/live",
         "secure": "https://127.0.0.1:8443/",
         "api": "${API_URL:-http://db:8000}",
+        "beat": "${BEAT_URL:-https://beat.example/}",
         "orders": "http://orders:80/readyz",
         "db": "postgresql://db.default:5432",
         "orders-api-healthz": "https://eu.example.org/healthz",

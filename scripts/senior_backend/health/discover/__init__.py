@@ -18,7 +18,7 @@ from typing import Any
 
 from senior_backend.health.config.nodes import Node, Unreadable
 from senior_backend.health.probes import by_scheme
-from senior_backend.health.security import SECRET_KEY
+from senior_backend.health.security import SECRET_KEY, secrets_of_url
 
 _BY_IMAGE = (
     ("postgres", "postgresql"), ("postgis", "postgresql"), ("timescale", "postgresql"), ("mysql", "mysql"),
@@ -254,12 +254,15 @@ def host_of(url: str) -> str | None:
 
 
 def without_secrets(url: str) -> str:
-    """Return a URL with its user, but without password and query."""
-    match = re.match(r"([^:]+://)(?:([^:/@]*)(?::[^/@]*)?@)?([^?#]*)", url)
+    """Return a URL with its user, but without password and query, and its path only up to what looks like a token."""
+    match = re.match(r"([^:]+://)(?:([^:/@]*)(?::[^/@]*)?@)?([^/?#]*)([^?#]*)", url)
     if not match:
         return ""
     user = f"{match[2]}@" if match[2] and not SECRET_KEY.search(match[2]) else ""
-    return f"{match[1]}{user}{match[3]}"
+    path = match[4]
+    for token in secrets_of_url(f"{match[1]}{match[3]}{path}", tainted=True):
+        path = path.partition(token)[0]
+    return f"{match[1]}{user}{match[3]}{path}"
 
 
 def without_secret_query(path: str) -> str:

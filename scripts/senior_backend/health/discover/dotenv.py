@@ -11,7 +11,7 @@ from senior_backend.health.discover import Discovery, Found, Skipped, Source, cl
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|'([^']*)'|(.*?)(?:\s+#.*)?$)")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|([A-Za-z_]\w*))")
 _NO_SERVICE = re.compile(
-    r"(?:^|_)(?:REDIRECT|CALLBACK|LOGOUT|AUTH_UR[IL]$|LOGO|DOCS|SUPPORT|TERMS|PRIVACY|SUCCESS|CANCEL|ALLOW|CORS|ORIGINS?)",
+    r"(?:^|_)(?:REDIRECT|CALLBACK|LOGOUT|AUTH_UR[IL]$|LOGO|DOCS|SUPPORT|TERMS|PRIVACY|SUCCESS|CANCEL|WEBHOOK|ALLOW|CORS|ORIGINS?)",
     re.IGNORECASE,
 )
 
@@ -47,7 +47,7 @@ def _one(origin: str, variable: str, value: str, made: Discovery) -> None:
     if host_of(value) is None:
         made.skipped.append(Skipped(origin, "its scheme has no check"))
     elif _NO_SERVICE.search(variable):
-        made.skipped.append(Skipped(origin, "by its name it is where a browser is sent, not a service"))
+        made.skipped.append(Skipped(origin, "by its name it is where others are sent, not a service"))
     elif re.search(r"[${}<>,\s]", default):
         made.skipped.append(Skipped(origin, "its value is not one whole address"))
     else:
