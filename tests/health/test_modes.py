@@ -341,6 +341,7 @@ services:
     "Procfile": "web: bundle exec puma -p 3000\n",
     "node_modules/compose.yaml": COMPOSE,
     "README.md": "services:\n",
+    "chart/all.yaml": "apiVersion: v1\nkind: Service\nspec: {{ .Values.spec }}\n",
 }
 
 
@@ -375,7 +376,7 @@ def test_discovery_of_a_folder_joins_what_its_files_say(tmp_path: Path) -> None:
     assert "# from deployment.yaml:12 (httpGet probe)" in written
     assert next(item for item in found.found if item.name == "web").values["match"] == "puma"
     left_out = " ".join(item.origin for item in found.skipped)
-    assert all(name in left_out for name in ("LOGIN_REDIRECT_URI", "ODD_URL", "ALLOW_LIST", "hidden"))
+    assert all(name in left_out for name in ("LOGIN_REDIRECT_URI", "ODD_URL", "ALLOW_LIST", "hidden", "all.yaml"))
 
 
 def test_discovery_of_a_helm_template_says_so(tmp_path: Path) -> None:

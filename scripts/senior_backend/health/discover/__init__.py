@@ -128,6 +128,7 @@ def discover(paths: Sequence[Path]) -> Discovery:
         import_module(f"{__name__}.{module.name}")
         for module in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name)
     ]
+    joined = Discovery()
     files: dict[Any, list[Source]] = {module: [] for module in modules}
     for path in paths:
         for file in _files(path):
@@ -139,7 +140,7 @@ def discover(paths: Sequence[Path]) -> Discovery:
                 problem = getattr(error, "strerror", None) or "it is not UTF-8 text"
                 raise InputError(f"cannot read {path}: {problem}", code="unreadable", where=str(path)) from None
             module = next((item for item in modules if item.fits(file, text)), None)
-            if module is not None:
+            if module is not None and (file is path or _readable(Source(file, text), joined)):
                 files[module].append(Source(file, text))
             elif file is path:
                 known = "compose files, Kubernetes manifests, OpenAPI documents, .env files and Procfiles"
@@ -149,13 +150,26 @@ def discover(paths: Sequence[Path]) -> Discovery:
                     where=str(path),
                     hint=f"Known: {known}.",
                 )
-    joined = Discovery()
     for module, sources in files.items():
         part: Discovery = module.find(sources)
         joined.found.extend(part.found)
         joined.skipped.extend(part.skipped)
     joined.found = _linked(_named_once(joined.found))
     return joined
+
+
+def _readable(source: Source, joined: Discovery) -> bool:
+    """Whether a file that was found in a folder can be read; one that cannot is left out with the reason."""
+    from senior_backend.console.errors import InputError
+
+    if source.path.suffix not in (".yaml", ".yml", ".json"):
+        return True
+    try:
+        source.documents()
+    except InputError as error:
+        joined.skipped.append(Skipped(source.name, f"{error}; {error.hint}" if error.hint else str(error)))
+        return False
+    return True
 
 
 def _files(path: Path) -> list[Path]:
@@ -328,8 +342,13 @@ def environment_of(node: Node | None) -> dict[str, tuple[Node, str]]:
 
 def _named_once(items: list[Found]) -> list[Found]:
     seen: dict[str, int] = {}
-    made = []
+    made: list[Found] = []
+    known: set[str] = set()
     for item in items:
+        same = f"{item.name} {scalar(dict(item.values))}"
+        if same in known:
+            continue  # one manifest in two folders, or once by itself and once in a file with all
+        known.add(same)
         seen[item.name] = seen.get(item.name, 0) + 1
         made.append(item if seen[item.name] == 1 else replace(item, name=f"{item.name}-{seen[item.name]}"))
     return made
