@@ -219,7 +219,7 @@ def test_a_dependency_that_is_unknown_or_up_blocks_nobody() -> None:
 def test_a_failure_two_steps_away_is_a_hint_and_no_verdict() -> None:
     done = graph.resolve(results(("db", "refused", []), ("api", "", ["db"]), ("web", "http_status", ["api"])))
     assert [item.state for item in done] == ["down", "up", "down"]
-    assert "db is down: look there" in done[2].next_step
+    assert "this fails: db; look there" in done[2].next_step
     assert "db" not in graph.resolve(results(("db", "", []), ("web", "refused", ["db"])))[1].next_step
 
 

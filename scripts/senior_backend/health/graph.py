@@ -65,7 +65,7 @@ def resolve(results: Sequence[Result]) -> list[Result]:
             # What lies between says that it is up, so this is a hint and no verdict.
             named = ", ".join(dict.fromkeys(through))
             by_name[name] = result._replace(
-                next_step=f"{result.next_step} Behind what it needs, {named} is down: look there."
+                next_step=f"{result.next_step} Behind what it needs, this fails: {named}; look there first."
             )
     return [by_name[result.service.name] for result in results]
 
