@@ -167,6 +167,7 @@ def test_mariadb(mariadb_url: str) -> None:
     assert results["query"].state == "up"
     assert results["writes"].reason == "query_failed"
     assert results["anybody"].state == "up"
+    assert not results["anybody"].facts["version"].startswith("5.5.5-")
     assert results["wrong"].reason == "auth_failed"
     assert results["absent"].reason == "not_found"
 

@@ -101,6 +101,8 @@ def _greeting(data: bytes) -> tuple[str, bytes, int, str]:
         raise Failure("protocol_mismatch", f"not MySQL: the greeting begins {printable(data[:40])}")
     end = data.index(0, 1)
     version = data[1:end].decode("utf-8", "replace")
+    if "MariaDB" in version:
+        version = version.removeprefix("5.5.5-")  # put before it for old replicas' sake
     at = end + 5
     salt = data[at : at + 8]
     low, _, _, high, size = struct.unpack("<HBHHB", data[at + 9 : at + 17])
