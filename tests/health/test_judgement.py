@@ -51,6 +51,13 @@ BODIES: list[tuple[Any, str | None, list[str]]] = [
     ({"status": "UP", "checks": [{"name": "db", "status": "UP"}, {"name": "mq", "status": "DOWN"}]}, "up", ["mq"]),
     ({"status": "Unhealthy", "entries": {"sql": {"status": "Unhealthy", "description": "timeout"}}}, "down", ["sql"]),
     ({"status": "error", "error": {"redis": {"status": "down", "message": "x"}}, "details": {}}, "down", ["redis"]),
+    ({"Cache backend: default": "working", "DatabaseBackend": "unavailable: refused"}, "down", ["DatabaseBackend"]),
+    ({"CacheBackend": "working"}, "up", []),
+    ({"mode": "working", "version": 3}, None, []),
+    ({"finishedAt": 1, "checkResults": [{"name": "Queue", "status": "ok"}, {"name": "Db", "status": "failed"}]}, "down",
+     ["Db"]),
+    ({"status": "Service Unavailable", "failures": {"db": "dial tcp: refused"}}, "down", ["db"]),
+    ({"status": "DOWN", "checks": [{"name": "db", "status": "DOWN", "data": {"<default>": "no"}}]}, "down", ["db"]),
     ({"status": "ok", "checks": {"database": "ok", "cache": "down"}}, "up", ["cache"]),
     ({"status": "ok", "database": {"rows": 3}}, "up", []),
     ({"healthy": False}, "down", []),
@@ -233,6 +240,9 @@ def test_deep_chains_need_no_recursion() -> None:
 def test_causes_that_nobody_declared() -> None:
     lost = results(("a", "dns_timeout", []), ("b", "dns_timeout", []), ("c", "", []))
     assert [cause.kind for cause in graph.shared_causes(lost)] == ["resolver"]
+    absent = results(("a", "dns_nxdomain", []), ("b", "dns_nxdomain", []), ("c", "", []))
+    assert "right network" in graph.shared_causes(absent)[0].message
+    assert graph.shared_causes([*absent[:2], absent[2]._replace(address="192.0.2.1")]) == []
     expired = results(("a", "tls_expired", []), ("b", "tls_expired", []), fingerprint="f" * 64)
     assert [cause.kind for cause in graph.shared_causes(expired)] == ["certificate"]
     early = results(("a", "tls_not_yet_valid", []), ("b", "tls_not_yet_valid", []))

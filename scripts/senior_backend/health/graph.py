@@ -114,6 +114,13 @@ def shared_causes(results: Sequence[Result]) -> list[SharedCause]:
                 f"{len(names)} services fail at the look-up of their names: suspect the resolver",
             )
         )
+    absent = [result for result in results if (result.own_reason or result.reason) == "dns_nxdomain"]
+    resolved = any(
+        item.address not in (None, item.service.host) and item.service.host != "localhost" for item in results
+    )
+    if len({result.service.host for result in absent}) > 1 and not resolved:
+        message = "no name exists here: is this machine in the right network (VPN, containers), its search domain set?"
+        found.append(SharedCause("resolver", "name resolution", _names(absent), message))
     by_certificate: dict[str, list[Result]] = defaultdict(list)
     for result in results:
         if result.fingerprint and (result.own_reason or result.reason or "").startswith("tls_"):
