@@ -213,10 +213,15 @@ def test_a_replica_that_answers_with_an_error_is_told_and_a_missing_route_is_not
     def by_address(peer: socket.socket) -> None:
         servers.http(200 if peer.getsockname()[0] == "127.0.0.1" else 503)(peer)
 
+    service: dict[str, Any] = {"timeout": "1s", "retries": 0}
     with servers.serving(by_address, host="0.0.0.0") as port:
-        result = one({"url": f"http://app:{port}/", "timeout": "1s"}, getaddrinfo=addresses)
-    assert result.reason == "address_failing", result
-    assert "1 of 3 addresses of app fail: 127.0.0.2: http_status (HTTP 503)" in result.detail
+        service["url"] = f"http://app:{port}/"
+        for order in (addresses, lambda host: addresses(host)[1::-1] + addresses(host)[2:]):
+            result = one(service, getaddrinfo=order)
+            assert (result.state, result.reason, result.address) == ("degraded", "address_failing", "127.0.0.1")
+            assert "1 of 3 addresses of app fail: 127.0.0.2: http_status (HTTP 503)" in result.detail
+            assert one({**service, "every_address": False}, getaddrinfo=order).state == "up"
+        assert one(service, getaddrinfo=lambda host: addresses(host)[1:2]).reason == "http_status"
 
 
 def test_a_socket_whose_queue_is_full(tmp_path: Any) -> None:

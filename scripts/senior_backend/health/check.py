@@ -114,17 +114,19 @@ class Checker:
         self._engine.run((_job(service) for service in services), finished, concurrency=concurrency, until=until)
 
     def _other_addresses(self, services: Sequence[Service], final: dict[str, Result], until: float | None) -> None:
-        """Check each further address of the names that work: a dead replica fails every client that happens to take it.
+        """Check the further addresses of each name: a dead replica fails every client that happens to take it.
 
-        What the checker itself, or this machine's lack of one of the two families, may have done is not held against
-        an address: a silent one counts when something else was reached over its family.
+        The state is the same whichever address comes first: with one that works and one that fails, degraded. What the
+        checker itself, or this machine's lack of one of the two families, may have done is not held against an address:
+        a silent one counts when something else was reached over its family.
         """
         jobs: list[Job] = []
         for service in services:
-            result = final[service.name]
-            if result.state in ("up", "degraded") and _may_be_repeated(service):
-                others = [item for item in self._engine.resolver.addresses(service.host) if item != result.address]
+            if _more_to_learn(final[service.name]):
+                first = final[service.name].address
+                others = [item for item in self._engine.resolver.addresses(service.host) if item != first]
                 jobs += (_job(service, address) for address in others[:OTHER_ADDRESSES])
+        working: dict[str, Result] = {}
         failing: list[Result] = []
         reached = {_family(result) for result in final.values() if result.phases.get("connect") is not None}
 
@@ -133,7 +135,9 @@ class Checker:
             result = judge.judge(service, outcome, trace, self._unix_time())
             if result.phases.get("connect") is not None:
                 reached.add(_family(result))
-            if result.state == "down" and result.reason != "unreachable" and not judge.doubtful(result, outcome):
+            if result.state in ("up", "degraded"):
+                working.setdefault(service.name, result)
+            elif result.state == "down" and result.reason != "unreachable" and not judge.doubtful(result, outcome):
                 failing.append(result)
 
         if jobs:
@@ -142,9 +146,15 @@ class Checker:
         for result in failing:
             if result.reason != "connect_timeout" or _family(result) in reached:
                 by_name.setdefault(result.service.name, []).append(result)
-        for name, found in by_name.items():
-            count = len(self._engine.resolver.addresses(final[name].service.host))
-            final[name] = judge.with_failing_addresses(final[name], found, count)
+        for name in {**working, **by_name}:
+            base, found = final[name], by_name.get(name, [])
+            if base.state == "down" and name in working:
+                base, found = working[name], [base, *found]
+            if found and base.state != "down" and base.service.every_address:
+                base = judge.with_failing_addresses(
+                    base, found, len(self._engine.resolver.addresses(base.service.host))
+                )
+            final[name] = base
 
     def _second_look(
         self, services: list[Service], final: dict[str, Result], until: float | None, turn: int
@@ -185,10 +195,16 @@ def _job(service: Service, address: str = "") -> Job:
     return Job((service, trace), lambda: attempts(service, probe.converse, trace), service.timeout, address)
 
 
-def _may_be_repeated(service: Service) -> bool:
-    """Whether more of the same check does no harm; `localhost` is a name for two ways to one service."""
-    reads = service.options.get("method", "GET") in ("GET", "HEAD") and not service.options.get("publish")
-    return service.every_address and reads and service.host != "localhost"
+def _more_to_learn(result: Result) -> bool:
+    """Whether another address of the name could change the state, and more of the same check does no harm.
+
+    Where nothing accepted the connection, every address has been tried already; `localhost` is two ways to one service.
+    """
+    service = result.service
+    harmless = service.options.get("method", "GET") in ("GET", "HEAD") and not service.options.get("publish")
+    works = result.state in ("up", "degraded")
+    changes = service.every_address if works else result.state == "down" and result.reason not in graph.NOT_REACHED
+    return harmless and changes and service.host != "localhost"
 
 
 def _family(result: Result) -> str:

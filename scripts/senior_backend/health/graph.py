@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from senior_backend.health.model import Result
 from senior_backend.health.reasons import next_step
 
-_NOT_REACHED = frozenset({"refused", "unreachable", "connect_timeout"})
+NOT_REACHED = frozenset({"refused", "unreachable", "connect_timeout"})
 _DATES = frozenset({"tls_expired", "tls_chain_expired", "tls_not_yet_valid"})
 WRONG_CLOCK = 300.0
 """Seconds; less than that breaks no certificate."""
@@ -202,7 +202,7 @@ def _by_place(results: Sequence[Result]) -> list[SharedCause]:
 
 
 def _not_reached(result: Result) -> bool:
-    return (result.own_reason or result.reason) in _NOT_REACHED
+    return (result.own_reason or result.reason) in NOT_REACHED
 
 
 def _names(results: Sequence[Result]) -> tuple[str, ...]:
