@@ -74,7 +74,7 @@ _ALL = (
     Reason("http_status", "down", "the status is not the expected one", "Read the response and the service's log; set "
            "`expect: {{status: …}}` when this status is right."),
     Reason("redirect_blocked", "down", "the service redirects, and redirects are not followed", "A redirect to a login "
-           "page is not health. Check the path, or set `follow_redirects: true`."),
+           "page is not health. Take the address that it leads to, such as https, or set `follow_redirects: true`."),
     Reason("body_too_large", "down", "the response is larger than a health answer may be", "Point `url` at a health "
            "endpoint instead of a page or a download."),
     Reason("assertion", "down", "an expectation does not hold", "Compare the value with `expect` in services.yaml."),

@@ -48,7 +48,9 @@ def converse(service: Service) -> Conversation:
         raise
     if pong != "PONG":
         raise Failure("protocol_mismatch", f"PING was answered with {printable(str(pong))}")
-    values = yield from _info(required=bool(_asked_for(service) & {"role", "link", "replicas", "memory_bytes"}))
+    values = yield from _fields(
+        "INFO", required=bool(_asked_for(service) & {"role", "link", "replicas", "memory_bytes"})
+    )
     facts = _facts(values)
     if options.get("key"):
         if options.get("db"):
@@ -56,6 +58,11 @@ def converse(service: Service) -> Conversation:
             yield from _reply()
         yield Send(_command("LLEN", options["key"]))
         facts["length"] = yield from _reply()
+    if values.get("cluster_enabled") == "1":
+        cluster = yield from _fields("CLUSTER", "INFO")
+        if cluster.get("cluster_state") == "fail":
+            served = f"{cluster.get('cluster_slots_ok')} of 16384 slots are served"
+            raise Failure("not_serving", f"cluster_state:fail, {served}", facts)
     if trouble := _refuses_writes(values):
         raise Failure("writes_refused", trouble, facts)
     if values.get("master_link_status") == "down":
@@ -98,10 +105,10 @@ def _reply() -> Generator[Step, Any, str | int | None]:
     return str(line)
 
 
-def _info(*, required: bool) -> Generator[Step, Any, dict[str, str]]:
-    """Return the fields of INFO; nothing, unless `required`, where a user or a proxy in between may not ask."""
+def _fields(*command: str, required: bool = False) -> Generator[Step, Any, dict[str, str]]:
+    """Return the fields that INFO or the like answers; nothing, unless `required`, where we or a proxy may not ask."""
     try:
-        yield Send(_command("INFO"))
+        yield Send(_command(*command))
         text = yield from _reply()
     except Failure as failure:
         if required or failure.reason == "read_timeout":
@@ -184,6 +191,9 @@ the default user\r\n", b"+PONG\r\n", _bulk(b"")), options={"password": "x"}),
         Example("a Sentinel whose primary is lost", (b"+PONG\r\n", _bulk(
                 b"redis_mode:sentinel\r\nmaster0:name=m,status=odown,address=192.0.2.1:6379,slaves=0,sentinels=1\r\n")),
                 "component_degraded"),
+        Example("a cluster that serves not all slots", (b"+PONG\r\n", _bulk(b"cluster_enabled:1\r\n"),
+                _bulk(b"cluster_state:fail\r\ncluster_slots_ok:9\r\n")), "not_serving"),
+        Example("a cluster", (b"+PONG\r\n", _bulk(b"cluster_enabled:1\r\n"), _bulk(b"cluster_state:ok\r\n"))),
         Example("memory is full", (b"+PONG\r\n", _bulk(
                 b"used_memory:1100\r\nmaxmemory:1000\r\nmaxmemory_policy:noeviction\r\nmem_not_counted_for_evict:1\r\n")),
                 "writes_refused"),
