@@ -292,7 +292,10 @@ class Transport(ABC):
     def _closed(self, check: Check) -> Failure:
         if check.buffer:
             return Failure("connection_closed", f"its last bytes were {printable(bytes(check.buffer[-80:]))}")
-        return Failure("connection_closed", "" if check.phases.first_byte is not None else "before it sent anything")
+        if check.phases.first_byte is not None:
+            return Failure("connection_closed")
+        wants = "; after the TLS handshake: it may want a client certificate, or another protocol" if check.tls else ""
+        return Failure("connection_closed", f"before it sent anything{wants}")
 
     def _receive(self, check: Check) -> None:
         failure: Failure | None = None
