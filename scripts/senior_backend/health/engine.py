@@ -157,8 +157,9 @@ class Engine(Transport):
             elif epoch == check.epoch and check.stage == "asleep":
                 self._resume(check)
             elif epoch == check.epoch and check.stage == "open" and type(check.want) is Some:
-                check.want = None
-                self._resume(check, b"")
+                if check.want.within:
+                    check.want = None
+                    self._resume(check, b"")
             elif epoch == check.epoch and check.stage == "connecting" and check.attempt_deadline <= now:
                 self._connect_failed(check, Failure("connect_timeout", f"{check.address} did not answer"))
 
