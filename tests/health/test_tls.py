@@ -199,3 +199,13 @@ def test_starttls(good: Path) -> None:
     assert result.state == "up"
     assert 99 < (result.tls_days or 0) <= 100
     assert untrusted.reason == "tls_untrusted"
+
+
+def test_a_port_that_waits_for_tls_is_told_to_a_check_without(good: Path) -> None:
+    with encrypted(good, servers.http(200)) as port, servers.serving(servers.closing) as plain:
+        results = check(
+            {"name": "tls", "url": f"redis://localhost:{port}", "retries": 0},
+            {"name": "plain", "url": f"redis://localhost:{plain}", "retries": 0},
+        )
+    assert (results["tls"].state, results["tls"].reason) == ("down", "tls_expected")
+    assert results["plain"].reason == "connection_closed"

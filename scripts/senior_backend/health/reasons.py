@@ -68,6 +68,8 @@ _ALL = (
            "port does not speak TLS: compare with the same check without TLS."),
     Reason("tls_client_certificate", "down", "the server asks for a client certificate that it trusts", "Name one that "
            "its authority signed: `tls: {{cert: file.pem, key: file.key}}`."),
+    Reason("tls_expected", "down", "the port speaks TLS, and the check does not", "Write the scheme for TLS "
+           "(https, rediss, amqps, …), or set `tls: true`."),
     Reason("tls_handshake", "down", "the TLS handshake failed", "Check that the port speaks TLS, and the protocol "
            "versions and client certificate it asks for.", transport=True),
     # What the service says about itself.
