@@ -205,10 +205,8 @@ def test_a_failing_address_of_a_name_is_told_though_another_answers(dead: str) -
 
 def test_a_replica_that_answers_with_an_error_is_told_and_a_missing_route_is_not() -> None:
     """One of two addresses answers 503; a third, IPv6 without a route, is this machine's matter."""
-
-    def addresses(_: str) -> list[tuple[Any, ...]]:
-        told = [(socket.AF_INET, 1, 6, "", (f"127.0.0.{last}", 0)) for last in (1, 2)]
-        return [*told, (socket.AF_INET6, 1, 6, "", ("2001:db8::1", 0))]
+    good, bad = ((socket.AF_INET, 1, 6, "", (f"127.0.0.{last}", 0)) for last in (1, 2))
+    unrouted = (socket.AF_INET6, 1, 6, "", ("2001:db8::1", 0))
 
     def by_address(peer: socket.socket) -> None:
         servers.http(200 if peer.getsockname()[0] == "127.0.0.1" else 503)(peer)
@@ -216,12 +214,38 @@ def test_a_replica_that_answers_with_an_error_is_told_and_a_missing_route_is_not
     service: dict[str, Any] = {"timeout": "1s", "retries": 0}
     with servers.serving(by_address, host="0.0.0.0") as port:
         service["url"] = f"http://app:{port}/"
-        for order in (addresses, lambda host: addresses(host)[1::-1] + addresses(host)[2:]):
-            result = one(service, getaddrinfo=order)
+        for order in ([good, bad, unrouted], [bad, good]):
+            result = one(service, getaddrinfo=lambda _, order=order: order)
             assert (result.state, result.reason, result.address) == ("degraded", "address_failing", "127.0.0.1")
-            assert "1 of 3 addresses of app fail: 127.0.0.2: http_status (HTTP 503)" in result.detail
-            assert one({**service, "every_address": False}, getaddrinfo=order).state == "up"
-        assert one(service, getaddrinfo=lambda host: addresses(host)[1:2]).reason == "http_status"
+            assert f"1 of {len(order)} addresses of app fail: 127.0.0.2: http_status (HTTP 503)" in result.detail
+        assert one({**service, "every_address": False}, getaddrinfo=lambda _: [bad, good]).state == "up"
+        assert one(service, getaddrinfo=lambda _: [bad]).reason == "http_status"
+
+
+def test_a_login_behind_which_no_query_runs_is_no_health() -> None:
+    """What a proxy or pooler does that has no living server: it lets in, and then nothing comes."""
+    examples = {kind: all_probes()[kind].examples for kind in ("postgresql", "mysql")}
+    login = {kind: next(item for item in found if item.name in ("trust: ready", "a login"))
+             for kind, found in examples.items()}  # fmt: skip
+
+    def letting_in(kind: str) -> servers.Behaviour:
+        def behave(peer: socket.socket) -> None:
+            peer.settimeout(5)
+            for answer in login[kind].sent[:-1]:
+                if kind == "postgresql":
+                    peer.recv(4096)
+                peer.sendall(answer)
+                if kind == "mysql":
+                    peer.recv(4096)
+            servers.silent(peer)
+
+        return behave
+
+    for kind in login:
+        with servers.serving(letting_in(kind)) as port:
+            service = {"type": kind, "host": "127.0.0.1", "port": port, "timeout": "300ms", "retries": 0}
+            result = one({**service, "user": "app", "password": "x"})
+        assert (result.state, result.reason) == ("down", "upstream_down"), result
 
 
 def test_a_socket_whose_queue_is_full(tmp_path: Any) -> None:
