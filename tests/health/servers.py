@@ -13,9 +13,9 @@ Behaviour = Callable[[socket.socket], None]
 
 
 @contextlib.contextmanager
-def serving(behave: Behaviour) -> Iterator[int]:
-    """Serve on a free port of 127.0.0.1, each connection in a thread of its own; yield the port."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+def serving(behave: Behaviour, host: str = "127.0.0.1") -> Iterator[int]:
+    """Serve on a free port of `host`, each connection in a thread of its own; yield the port."""
+    listener = socket.create_server((host, 0), backlog=512)
     stopped = threading.Event()
 
     def accept() -> None:

@@ -59,7 +59,8 @@ def test_a_silent_server_is_told_apart_by_who_speaks_first() -> None:
     with servers.serving(servers.silent) as port:
         results = check(*(described(kind, port) for kind in TYPES))
     for kind, result in results.items():
-        assert result.reason == ("no_greeting" if kind in GREETED else "read_timeout"), kind
+        waits_for = "tls_timeout" if kind == "tls" else "read_timeout"
+        assert result.reason == ("no_greeting" if kind in GREETED else waits_for), kind
 
 
 def test_a_wrong_protocol_is_named_with_what_came() -> None:
@@ -130,7 +131,7 @@ def test_the_next_address_is_tried_when_one_refuses_or_is_silent() -> None:
     with servers.serving(servers.http(200)) as port:
         url = f"http://two.example:{port}/"
         result = one({"url": url}, getaddrinfo=several)
-        assert (result.state, result.address) == ("up", "127.0.0.1")
+        assert (result.state, result.address) == ("degraded", "127.0.0.1")
         assert one({"url": url}, getaddrinfo=only_the_first).reason == "refused"
 
 
@@ -155,6 +156,7 @@ def test_dns_asks_the_server_that_is_named() -> None:
     server.bind(("127.0.0.1", 0))
 
     def answer() -> None:
+        server.recvfrom(512)  # the first packet is lost on the way
         for _ in range(2):
             query, peer = server.recvfrom(512)
             flags = b"\x81\x80" if b"good" in query else b"\x81\x83"
@@ -166,26 +168,91 @@ def test_dns_asks_the_server_that_is_named() -> None:
     thread = threading.Thread(target=answer, daemon=True)
     thread.start()
     port = server.getsockname()[1]
-    base = {"type": "dns", "host": "127.0.0.1", "port": port, "timeout": "2s"}
+    base = {"type": "dns", "host": "127.0.0.1", "port": port, "timeout": "1s"}
     good = one({**base, "query_name": "good.example", "expect": {"address": "127.0.0.5"}})
     assert (good.state, good.detail) == ("up", "good.example A 127.0.0.5")
-    assert one({**base, "query_name": "bad.example"}).reason == "dns_nxdomain"
+    assert one({**base, "query_name": "bad.example"}).reason == "not_found"
     thread.join(5)
+    silent = one({**base, "query_name": "good.example", "timeout": "200ms"})
+    assert (silent.reason, silent.attempts) == ("no_answer", 1)
     server.close()
+    assert one({**base, "query_name": "good.example"}).reason == "refused"
 
 
 @pytest.mark.parametrize("dead", ["127.0.0.9", "::1"])
-def test_a_dead_address_of_a_name_is_told_though_another_answers(dead: str) -> None:
+def test_a_failing_address_of_a_name_is_told_though_another_answers(dead: str) -> None:
     """A replica that is gone, or IPv6 records of a service that listens on IPv4 alone."""
     family = socket.AF_INET6 if ":" in dead else socket.AF_INET
+    live = (socket.AF_INET, 1, 6, "", ("127.0.0.1", 0))
 
-    def both(_: str) -> list[tuple[Any, ...]]:
-        return [(family, 1, 6, "", (dead, 0)), (socket.AF_INET, 1, 6, "", ("127.0.0.1", 0))]
+    def first(_: str) -> list[tuple[Any, ...]]:
+        return [(family, 1, 6, "", (dead, 0)), live]
 
     with servers.serving(servers.http(200, b"ok")) as port:
-        result = one({"url": f"http://app:{port}/"}, getaddrinfo=both)
-        local = one({"url": f"http://localhost:{port}/"}, getaddrinfo=both)
-        alive = one({"url": f"http://app:{port}/"}, getaddrinfo=lambda host: both(host)[1:])
-    assert (result.state, result.address) == ("up", "127.0.0.1")
-    assert f"{dead} of app accepts no connection" in result.detail
-    assert local.detail == alive.detail == "HTTP 200"
+        url = f"http://app:{port}/"
+        results = [one({"url": url}, getaddrinfo=order) for order in (first, lambda host: first(host)[::-1])]
+        spared = [
+            one({"url": f"http://localhost:{port}/"}, getaddrinfo=first),
+            one({"url": url, "every_address": False}, getaddrinfo=first),
+            one({"url": url, "method": "POST"}, getaddrinfo=first),
+            one({"url": url}, getaddrinfo=lambda _: [live]),
+        ]
+    for result in results:
+        assert (result.state, result.reason, result.address) == ("degraded", "address_failing", "127.0.0.1")
+        assert f"1 of 2 addresses of app fail: {dead}: refused" in result.detail
+    assert {item.detail for item in spared} == {"HTTP 200"}
+
+
+def test_a_replica_that_answers_with_an_error_is_told_and_a_missing_route_is_not() -> None:
+    """One of two addresses answers 503; a third, IPv6 without a route, is this machine's matter."""
+    good, bad = ((socket.AF_INET, 1, 6, "", (f"127.0.0.{last}", 0)) for last in (1, 2))
+    unrouted = (socket.AF_INET6, 1, 6, "", ("2001:db8::1", 0))
+
+    def by_address(peer: socket.socket) -> None:
+        servers.http(200 if peer.getsockname()[0] == "127.0.0.1" else 503)(peer)
+
+    service: dict[str, Any] = {"timeout": "1s", "retries": 0}
+    with servers.serving(by_address, host="0.0.0.0") as port:
+        service["url"] = f"http://app:{port}/"
+        for order in ([good, bad, unrouted], [bad, good]):
+            result = one(service, getaddrinfo=lambda _, order=order: order)
+            assert (result.state, result.reason, result.address) == ("degraded", "address_failing", "127.0.0.1")
+            assert f"1 of {len(order)} addresses of app fail: 127.0.0.2: http_status (HTTP 503)" in result.detail
+        assert one({**service, "every_address": False}, getaddrinfo=lambda _: [bad, good]).state == "up"
+        assert one(service, getaddrinfo=lambda _: [bad]).reason == "http_status"
+
+
+def test_a_login_behind_which_no_query_runs_is_no_health() -> None:
+    """What a proxy or pooler does that has no living server: it lets in, and then nothing comes."""
+    examples = {kind: all_probes()[kind].examples for kind in ("postgresql", "mysql")}
+    login = {kind: next(item for item in found if item.name in ("trust: ready", "a login"))
+             for kind, found in examples.items()}  # fmt: skip
+
+    def letting_in(kind: str) -> servers.Behaviour:
+        def behave(peer: socket.socket) -> None:
+            peer.settimeout(5)
+            for answer in login[kind].sent[:-1]:
+                if kind == "postgresql":
+                    peer.recv(4096)
+                peer.sendall(answer)
+                if kind == "mysql":
+                    peer.recv(4096)
+            servers.silent(peer)
+
+        return behave
+
+    for kind in login:
+        with servers.serving(letting_in(kind)) as port:
+            service = {"type": kind, "host": "127.0.0.1", "port": port, "timeout": "300ms", "retries": 0}
+            result = one({**service, "user": "app", "password": "x"})
+        assert (result.state, result.reason) == ("down", "upstream_down"), result
+
+
+def test_a_socket_whose_queue_is_full(tmp_path: Any) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as waiting:
+        listener.bind(path)
+        listener.listen(0)
+        waiting.connect(path)
+        result = one({"type": "mysql", "socket": path, "retries": 0})
+    assert (result.state, result.reason) == ("down", "queue_full")

@@ -312,6 +312,80 @@ def test_discovery_is_valid_links_services_and_writes_no_secret(tmp_path: Path, 
     assert (done.returncode, done.stdout) == (0, written)
 
 
+STACK = {
+    "compose.yaml": """\
+services:
+  proxy: {image: "nginx:1", ports: ["$BIND:80/tcp", "443:443"], depends_on: [app]}
+  app:
+    image: acme/app
+    ports: ["${APP_PORT:-${OTHER_PORT:-8080}}:8080"]
+    environment: {DB_HOST: pool, METRICS: "prom:9090", SELF_HOST: app, SITE_URL: "http://localhost:8080"}
+    depends_on: {hidden: {condition: service_started}}
+    healthcheck: {test: "curl -f 'http://localhost:8080/healthz?token=sup3rs3cret'"}
+  pool: {image: "$POOL_IMAGE", ports: ["6432:6432"]}
+  prom: {image: "prom/prometheus:v3", ports: ["9091:9090"]}
+  store: {image: "minio/minio", ports: ["9001:9001", "9000:9000"]}
+  secure: {image: acme/secure, ports: ["8443:8443"]}
+  hidden: {image: "redis:7"}
+""",
+    ".env": "BIND=127.0.0.1:9999 # where it listens\nOTHER_PORT='8085'\nHOST=db\n"
+    'LOGIN_REDIRECT_URI=http://localhost/back\nAPI_URL="http://${HOST}:8000"\nODD_URL=http://x:${NOWHERE}\n'
+    "ALLOW_LIST=http://a,http://b\nBEAT_URL=https://beat.example/5ecret0f3b1c4d2a8e7f60aa\n",
+    "k8s/deployment.yaml": MANIFESTS.partition("---")[0],
+    "k8s/service.yaml": MANIFESTS.partition("---")[2],
+    "spec/openapi.json": json.dumps(
+        {**OPENAPI, "servers": [{"url": "https://{region}.example.org", "variables": {"region": {"default": "eu"}}}]}
+    ),
+    "spec/swagger.yaml": "swagger: '2.0'\ninfo: {title: Old}\nhost: old.example\nbasePath: /v1\n"
+    "paths: {/ping: {get: {responses: {'200': {}}}}}\n",
+    "Procfile": "web: bundle exec puma -p 3000\n",
+    "node_modules/compose.yaml": COMPOSE,
+    "README.md": "services:\n",
+    "chart/all.yaml": "apiVersion: v1\nkind: Service\nspec: {{ .Values.spec }}\n",
+}
+
+
+def test_discovery_of_a_folder_joins_what_its_files_say(tmp_path: Path) -> None:
+    """Variables of the .env beside a compose file, Services and Deployments in two files, known health paths."""
+    for name, text in STACK.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = discover([tmp_path])
+    written = render(found)
+    made, _ = read(written, "services.yaml", ".yaml", {})
+    assert "sup3rs3cret" not in written
+    assert {item.name: item.values.get("url") for item in found.found} == {
+        "proxy": "http://127.0.0.1:9999/",
+        "app": "http://127.0.0.1:8085/healthz",
+        "pool": "postgresql://127.0.0.1:6432",
+        "prom": "http://127.0.0.1:9091/-/healthy",
+        "store": "http://127.0.0.1:9000/minio/health/live",
+        "secure": "https://127.0.0.1:8443/",
+        "api": "${API_URL:-http://db:8000}",
+        "beat": "${BEAT_URL:-https://beat.example/}",
+        "orders": "http://orders:80/readyz",
+        "db": "postgresql://db.default:5432",
+        "orders-api-healthz": "https://eu.example.org/healthz",
+        "old-ping": "https://old.example/v1/ping",
+        "web": None,
+        "web-http": "http://127.0.0.1:3000/",
+    }
+    needs = {service.name: service.depends_on for service in made.services if service.depends_on}
+    assert needs == {"proxy": ("app",), "app": ("pool", "prom"), "orders": ("db",), "web-http": ("web",)}
+    assert "# needs hidden too, which cannot be checked from here" in written
+    assert "# from deployment.yaml:12 (httpGet probe)" in written
+    assert next(item for item in found.found if item.name == "web").values["match"] == "puma"
+    left_out = " ".join(item.origin for item in found.skipped)
+    assert all(name in left_out for name in ("LOGIN_REDIRECT_URI", "ODD_URL", "ALLOW_LIST", "hidden", "all.yaml"))
+
+
+def test_discovery_of_a_helm_template_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("apiVersion: v1\nkind: Service\nspec: {{ .Values.spec }}\n")
+    done = call("--discover", str(tmp_path / "a.yaml"))
+    assert done.returncode == 2
+    assert "helm template" in done.stderr
+
+
 def test_discovery_of_nothing_is_not_success(tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text("services: {worker: {build: .}}\n")
     assert call("--discover", str(tmp_path / "compose.yaml")).returncode == 3

@@ -146,6 +146,14 @@ def test_html_is_one_file_and_escapes_what_services_say(verdict: Any) -> None:
         assert name in page.text
 
 
+def test_marked_text_is_escaped_inside_and_outside_of_code() -> None:
+    from senior_backend.health.outputs.html import marked
+
+    assert (
+        str(marked("<b> `ss -ltn <x>` & `open")) == "&lt;b&gt; <code>ss -ltn &lt;x&gt;</code> &amp; <code>open</code>"
+    )
+
+
 def test_every_service_stands_above_what_it_needs() -> None:
     edges = {"a": ["b", "c"], "b": ["d"], "c": ["d"], "d": [], "e": ["d"], "f": ["a"]}
     made = layout(edges)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from senior_backend.health.config.values import Example
 from senior_backend.health.probes import Probe, _rsa, all_probes, by_scheme, by_word, of_scheme, of_type, of_word
 from senior_backend.health.reasons import REASONS
+from senior_backend.health.steps import Answer, Conversation, Failure, Send
 from tests import services
 from tests.health.conversations import StalledError, hold, judged, service_of
 
@@ -103,8 +105,8 @@ def test_every_example_is_read_byte_by_byte_alike(probe: Probe) -> None:
 
 def test_a_probe_sends_the_credentials_only_where_they_belong() -> None:
     redis = PROBES["redis"]
-    _, said = hold(redis.converse(service_of(redis, {"password": "s3cret"})), [b"+OK\r\n", b"+PONG\r\n"])
-    assert said == b"*2\r\n$4\r\nAUTH\r\n$6\r\ns3cret\r\n*1\r\n$4\r\nPING\r\n"
+    _, said = hold(redis.converse(service_of(redis, {"password": "s3cret"})), [b"+OK\r\n", b"+PONG\r\n", b"$0\r\n\r\n"])
+    assert said == b"*2\r\n$4\r\nAUTH\r\n$6\r\ns3cret\r\n*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nINFO\r\n"
     http = PROBES["http"]
     moved = b"HTTP/1.1 302 Found\r\nLocation: http://other.example/\r\nContent-Length: 0\r\n\r\n"
     options = {"bearer": "s3cret", "follow_redirects": True, "path": "/"}
@@ -116,6 +118,33 @@ def test_a_probe_sends_the_credentials_only_where_they_belong() -> None:
     same = moved.replace(b"http://other.example/", b"/there")
     _, said = hold(http.converse(service_of(http, options)), [same, ok])
     assert said.count(b"s3cret") == 2
+
+
+def test_a_query_leaves_no_setting_in_a_session_that_a_pooler_gives_to_others() -> None:
+    probe = PROBES["postgresql"]
+    examples = [item for item in probe.examples if item.name in ("the query's value", "the query fails")]
+    assert len(examples) == 2
+    for example in examples:
+        heard: list[bytes] = []
+        with contextlib.suppress(Failure):
+            hold(overheard(probe.converse(service_of(probe, example.options)), heard), example.sent)
+        said = b"".join(heard)
+        assert said.index(b"BEGIN READ ONLY") < said.index(example.options["query"].encode()) < said.index(b"ROLLBACK")
+        assert said.count(b"SET ") == said.count(b"SET LOCAL ") == 1
+
+
+def overheard(conversation: Conversation, heard: list[bytes]) -> Conversation:
+    """Hold a conversation on, and keep what the probe sends."""
+    try:
+        step = next(conversation)
+        while True:
+            if isinstance(step, Send):
+                heard.append(step.data)
+            value = yield step
+            step = conversation.send(value)
+    except StopIteration as stop:
+        answer: Answer = stop.value
+        return answer
 
 
 def test_a_probe_is_found_by_the_name_of_its_module() -> None:

@@ -64,6 +64,49 @@ def test_postgresql_password_login(postgresql_url: str) -> None:
             connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
 
 
+def test_pgbouncer(postgresql_url: str) -> None:
+    """What a check asks leaves nothing in the session that the pool gives to the next; a login alone proves nothing."""
+    import psycopg
+
+    program = services.program("pgbouncer", "it is a pooler of our own", "/usr/sbin:/usr/bin")
+    port, parts = servers.free_port(), urlsplit(postgresql_url)
+    server = f"host={parts.hostname} dbname={parts.path[1:]} user={parts.username or 'postgres'}"
+    server += f" password={parts.password}" if parts.password else ""
+    folder = Path(tempfile.mkdtemp(prefix="health-pgbouncer-"))  # where another user can get to
+    folder.chmod(0o755)
+    (folder / "users").write_text('"app" "s3cret"\n')
+    config = folder / "pgbouncer.ini"
+    settings = [
+        "[databases]", f"app = {server} port={parts.port or 5432}", f"dead = {server} port={servers.free_port()}",
+        "[pgbouncer]", "listen_addr = 127.0.0.1", f"listen_port = {port}", "unix_socket_dir =", "auth_type = md5",
+        f"auth_file = {folder}/users", "pool_mode = transaction", "default_pool_size = 1",
+        *(["user = nobody"] if os.getuid() == 0 else []),
+    ]  # fmt: skip
+    config.write_text("\n".join(settings) + "\n")
+    url = f"postgresql://app:s3cret@127.0.0.1:{port}"
+    with subprocess.Popen([program, "-q", config], stderr=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(50):
+                asked = one({"url": f"{url}/app", "query": "select 40 + 2", "retries": 0})
+                if asked.state == "up":
+                    break
+                time.sleep(0.1)
+            assert asked.facts["value"] == 42
+            with psycopg.connect(f"{url}/app", prepare_threshold=None) as session:
+                kept = [
+                    session.execute(f"show {name}").fetchone()
+                    for name in ("default_transaction_read_only", "statement_timeout")
+                ]
+                assert kept == [("off",), ("0",)]
+                full = one({"url": f"{url}/app", "timeout": "500ms"})
+            assert (full.state, full.reason) == ("down", "upstream_down"), full
+            assert one({"url": f"{url}/dead", "timeout": "500ms"}).reason == "upstream_down"
+        finally:
+            process.terminate()
+            process.wait(10)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="module")
 def own_postgresql() -> Iterator[tuple[Path, int]]:
     """A PostgreSQL of our own that asks for SCRAM passwords and has few connections; its folder and port."""
@@ -167,6 +210,7 @@ def test_mariadb(mariadb_url: str) -> None:
     assert results["query"].state == "up"
     assert results["writes"].reason == "query_failed"
     assert results["anybody"].state == "up"
+    assert not results["anybody"].facts["version"].startswith("5.5.5-")
     assert results["wrong"].reason == "auth_failed"
     assert results["absent"].reason == "not_found"
 

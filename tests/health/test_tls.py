@@ -7,6 +7,7 @@ import datetime
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,13 @@ from typing import Any
 import pytest
 
 from senior_backend.health import tls
+from senior_backend.health.attempts import Trace
+from senior_backend.health.judge import judge
+from senior_backend.health.outcomes import Outcome, Phases
+from senior_backend.health.steps import Certificate, Failure
 from tests import services
 from tests.health import servers
-from tests.health.checking import check, one
+from tests.health.checking import check, configured, one
 
 
 def certificate(folder: Path, name: str, days: int, *, subject: str = "localhost", key: str = "ec") -> Path:
@@ -101,10 +106,56 @@ def test_the_date_agrees_with_openssl(folder: Path, good: Path) -> None:
     said = _openssl("x509", "-in", good, "-noout", "-enddate").strip().partition("=")[2]
     expected = datetime.datetime.strptime(said, "%b %d %H:%M:%S %Y %Z").replace(tzinfo=datetime.UTC)
     der = ssl.PEM_cert_to_DER_cert(good.read_text().split("-----BEGIN PRIVATE")[0])
-    assert tls.not_after(der) == expected.timestamp()
+    assert tls.validity(der)[1] == expected.timestamp()
     for end in range(0, len(der), 7):
         with contextlib.suppress(ValueError):
-            tls.not_after(der[:end])
+            tls.validity(der[:end])
+
+
+def test_a_server_that_wants_a_client_certificate(folder: Path, good: Path) -> None:
+    """Under TLS 1.3 the refusal comes after the handshake: as an alert, or as a close without a word."""
+    ours = certificate(folder, "client", 10, subject="client")
+
+    def demanding(peer: socket.socket) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(good)
+        context.load_verify_locations(ours)
+        context.verify_mode = ssl.CERT_REQUIRED
+        peer.settimeout(5)
+        with context.wrap_socket(peer, server_side=True) as secure:
+            servers.http(200)(secure)
+
+    with servers.serving(demanding) as port, encrypted(good, servers.closing) as mute:
+        url = f"https://localhost:{port}/"
+        results = check(
+            {"name": "without", "url": url, "tls": {"ca": str(good)}},
+            {"name": "with", "url": url, "tls": {"ca": str(good), "cert": str(ours)}},
+            {"name": "mute", "url": f"https://localhost:{mute}/", "tls": {"ca": str(good)}},
+        )
+    assert (results["without"].state, results["without"].reason) == ("down", "tls_client_certificate")
+    assert results["with"].state == "up"
+    assert results["mute"].reason == "connection_closed"
+    assert "may want a client certificate" in results["mute"].detail
+
+
+def test_a_certificate_tells_what_is_wrong_with_it(folder: Path) -> None:
+    other = certificate(folder, "other", 100, subject="shop.example")
+    with encrypted(other, servers.http(200)) as port:
+        wrong = one({"url": f"https://localhost:{port}/", "tls": {"ca": str(other)}})
+    assert (wrong.reason, "it is for shop.example" in wrong.detail) == ("tls_hostname", True), wrong
+    der = ssl.PEM_cert_to_DER_cert(other.read_text().split("-----BEGIN PRIVATE")[0])
+    assert tls.names(der) == ("shop.example",)
+    assert all(isinstance(tls.names(der[:end]), tuple) for end in range(0, len(der), 7))
+    ends = time.time() + 86400
+    valid = Certificate(ends, "f", "", ends - 10 * 86400, ())
+    for reason, now, said in (
+        ("tls_expired", ends - 86400, "tls_chain_expired"),
+        ("tls_expired", ends + 2 * 86400, "2.0 days ago"),
+        ("tls_not_yet_valid", ends - 13 * 86400, "in 3.0 days by this machine's clock"),
+    ):
+        seen = Outcome(None, Failure(reason, "x"), Phases(), certificate=valid)
+        result = judge(configured({"name": "a", "url": "https://a.example/"}).services[0], seen, Trace(), now)
+        assert said in f"{result.reason} {result.detail}"
 
 
 def test_a_plain_server_does_not_speak_tls() -> None:
@@ -148,3 +199,13 @@ def test_starttls(good: Path) -> None:
     assert result.state == "up"
     assert 99 < (result.tls_days or 0) <= 100
     assert untrusted.reason == "tls_untrusted"
+
+
+def test_a_port_that_waits_for_tls_is_told_to_a_check_without(good: Path) -> None:
+    with encrypted(good, servers.http(200)) as port, servers.serving(servers.closing) as plain:
+        results = check(
+            {"name": "tls", "url": f"redis://localhost:{port}", "retries": 0},
+            {"name": "plain", "url": f"redis://localhost:{plain}", "retries": 0},
+        )
+    assert (results["tls"].state, results["tls"].reason) == ("down", "tls_expected")
+    assert results["plain"].reason == "connection_closed"

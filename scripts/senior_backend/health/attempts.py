@@ -13,7 +13,8 @@ from senior_backend.health.reasons import REASONS
 from senior_backend.health.steps import Connect, Conversation, Failure, Sleep, Step, TlsOptions
 
 PAUSE = 0.2
-_CERTIFICATE = frozenset({"tls_expired", "tls_untrusted", "tls_hostname", "tls_not_yet_valid"})
+_CERTIFICATE = frozenset({"tls_expired", "tls_untrusted", "tls_weak", "tls_hostname", "tls_not_yet_valid"})
+_HUNG_UP = frozenset({"connection_reset", "connection_closed"})
 _WAIT_AND_REPEAT = frozenset({"checker_fd_limit", "checker_ports"})
 
 
@@ -35,6 +36,7 @@ def attempts(
 
     When the checker itself lacks descriptors or ports, it waits for the other checks to end, as long as there is time.
     A certificate that does not verify is looked at once more without verification, sending nothing, for its end date.
+    Where a peer hangs up on plain text without a word, a TLS handshake tells whether that was what it waited for.
     """
     while True:
         try:
@@ -47,10 +49,26 @@ def attempts(
                 yield from _date(service)
                 raise
             if trace.attempts > service.retries or not REASONS[failure.reason].transport:
+                if _may_want_tls(service, failure) and (yield from _speaks_tls(service)):
+                    raise Failure("tls_expected", failure.detail) from None
                 raise
             trace.first_failure = trace.first_failure or failure.reason
         trace.attempts += 1
         yield Sleep(PAUSE + PAUSE * jitter())
+
+
+def _may_want_tls(service: Service, failure: Failure) -> bool:
+    mute = failure.reason == "connection_reset" or failure.detail.startswith("before it sent anything")
+    return mute and failure.reason in _HUNG_UP and service.tls is None and bool(service.host and service.port)
+
+
+def _speaks_tls(service: Service) -> Generator[Step, Any, bool]:
+    """Shake hands without verification and send nothing."""
+    try:
+        yield Connect(service.host, service.port, tls=TlsOptions(server_name=service.host, insecure=True))
+    except Failure as failure:
+        return failure.reason in ("tls_client_certificate", "tls_hostname")
+    return True
 
 
 def _date(service: Service) -> Generator[Step, Any, None]:

@@ -1,7 +1,8 @@
 """Health bodies that services really send, understood without configuration.
 
 application/health+json (draft-inadarei-api-health-check-06), Spring Boot actuator, Eclipse MicroProfile Health,
-ASP.NET Core (JSON writers and the plain text default), NestJS Terminus, and `{"status": …}` with or without parts.
+ASP.NET Core (JSON writers and the plain text default), NestJS Terminus, django-health-check, Laravel Health, health-go,
+and `{"status": …}` with or without parts.
 """
 
 from __future__ import annotations
@@ -22,10 +23,15 @@ _WORDS: dict[str, Level] = {
     **dict.fromkeys(("warn", "warning", "degraded", "yellow", "partial", "impaired"), "degraded"),
     **dict.fromkeys(
         ("fail", "failed", "error", "down", "unhealthy", "critical", "red", "not_ready", "notready", "unavailable",
-         "out_of_service", "offline", "false", "disconnected", "dead", "bad", "timeout", "not_serving"), "down"),
+         "out_of_service", "offline", "false", "disconnected", "dead", "bad", "timeout", "not_serving", "crashed",
+         "service_unavailable"),
+        "down"),
 }  # fmt: skip
-_CONTAINERS = ("components", "checks", "entries", "results", "dependencies", "services", "details", "error", "info")
-_TEXTS = ("output", "message", "description", "error", "detail", "reason", "exception")
+_CONTAINERS = ("components", "checks", "checkResults", "entries", "results", "dependencies", "services", "details",
+               "error", "info")  # fmt: skip
+_FAILURES = ("failures", "errors")
+"""Where some libraries list only what fails, each with its message."""
+_TEXTS = ("output", "message", "notificationMessage", "description", "error", "detail", "reason", "exception")
 _MAX_COMPONENTS = 200
 _MAX_DEPTH = 6
 _WORSE = {"up": 0, "degraded": 1, "down": 2}
@@ -76,7 +82,10 @@ def interpret(body: bytes, content_type: str = "") -> BodyHealth | None:
     messages: dict[str, str] = {}
     _gather(data, "", components, messages, 0)
     if overall is None:
+        overall = _of_parts(data, components, messages)
+    if overall is None:
         return None
+    _gather_failures(data, components, messages)
     level, word = overall
     return BodyHealth(level, word, components, messages)
 
@@ -107,6 +116,34 @@ def _status(value: Any) -> tuple[Level, str] | None:
         level = _WORDS.get(value.strip().lower().replace(" ", "_").replace("-", "_"))
         return (level, excerpt(value, 40)) if level else None
     return None
+
+
+def _of_parts(
+    data: Mapping[str, Any], components: dict[str, Level], messages: dict[str, str]
+) -> tuple[Level, str] | None:
+    """Return the level of a body that has none of its own, by its parts; None where they are not surely such.
+
+    Laravel Health lists `checkResults`; django-health-check says `working` of each part, or what is wrong with it.
+    """
+    if "working" in data.values() and all(isinstance(value, str) for value in data.values()):
+        for name, text in list(data.items())[:_MAX_COMPONENTS]:
+            path = excerpt(name, 80)
+            components[path] = "up" if text == "working" else "down"
+            if text != "working":
+                messages[path] = excerpt(text, 120)
+    elif not isinstance(data.get("checkResults"), list) or not components:
+        return None
+    return max(components.values(), key=lambda level: _WORSE[level]), ""
+
+
+def _gather_failures(data: Mapping[str, Any], components: dict[str, Level], messages: dict[str, str]) -> None:
+    for container in _FAILURES:
+        found = data.get(container)
+        for name, text in list(found.items())[:_MAX_COMPONENTS] if isinstance(found, dict) else []:
+            if isinstance(text, str) and text.strip():
+                path = excerpt(name, 80)
+                components.setdefault(path, "down")
+                messages.setdefault(path, excerpt(text, 120))
 
 
 def _gather(data: Any, prefix: str, components: dict[str, Level], messages: dict[str, str], depth: int) -> None:
@@ -155,4 +192,6 @@ def _message(entry: Any) -> str:
             for key in _TEXTS:
                 if isinstance(source.get(key), str) and source[key].strip():
                     return excerpt(source[key], 120)
-    return ""
+    told = entry.get("data")  # MicroProfile Health: keys of the check's own choice
+    texts = told.values() if isinstance(told, dict) else ()
+    return next((excerpt(text, 120) for text in texts if isinstance(text, str) and text.strip()), "")

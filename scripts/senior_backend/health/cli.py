@@ -59,10 +59,11 @@ def build_parser() -> argparse.ArgumentParser:
     modes.add_argument("--history", type=Path, metavar="FILE", help="with --watch: append each result as a JSON line")
     modes.add_argument(
         "--discover",
-        action="append",
+        action="extend",
+        nargs="+",
         type=Path,
-        metavar="FILE",
-        help="print a services.yaml made from compose files, manifests, openapi, .env, Procfile",
+        metavar="PATH",
+        help="print a services.yaml made from compose files, manifests, openapi, .env, Procfile, or a folder of them",
     )
     modes.add_argument("--export", choices=("gatus", "blackbox"), help="print a configuration for that monitor")
     parser.add_argument("command", nargs="*", help="with --wait: a command to run once everything is up (after --)")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from senior_backend.health.limits import open_limit_of_process
 from senior_backend.health.outcomes import Job, Lag, Outcome, Phases
 from senior_backend.health.resolver import Getaddrinfo, Lookup, Resolver, Workers, system_getaddrinfo
-from senior_backend.health.steps import Answer, Call, Connect, Failure, Send, Sleep, StartTls, Step
+from senior_backend.health.steps import Answer, Call, Connect, Failure, Send, Sleep, Some, StartTls, Step
 from senior_backend.health.transport import Check, Transport
 
 if TYPE_CHECKING:
@@ -156,6 +156,10 @@ class Engine(Transport):
                 self._fail(check, self._timeout(check))
             elif epoch == check.epoch and check.stage == "asleep":
                 self._resume(check)
+            elif epoch == check.epoch and check.stage == "open" and type(check.want) is Some:
+                if check.want.within:
+                    check.want = None
+                    self._resume(check, b"")
             elif epoch == check.epoch and check.stage == "connecting" and check.attempt_deadline <= now:
                 self._connect_failed(check, Failure("connect_timeout", f"{check.address} did not answer"))
 
@@ -174,9 +178,11 @@ class Engine(Transport):
         if check.stage == "connecting":
             return Failure("connect_timeout", limit)
         if check.stage == "handshake":
-            return Failure("read_timeout", f"during the TLS handshake {limit}")
+            return Failure("tls_timeout", limit)
         if check.stage in ("thread", "asleep"):
             return Failure("read_timeout", limit)
+        if check.target and check.target.transport == "udp":
+            return Failure("no_answer", limit)
         if check.phases.first_byte is None:
             return Failure("read_timeout" if check.has_sent else "no_greeting", limit)
         received = f"; {len(check.buffer)} bytes of an answer had come" if check.buffer else ""
@@ -238,6 +244,9 @@ class Engine(Transport):
         taken = self._take(check, step)
         if taken is None:
             check.want = step
+            if kind is Some and step.within:  # type: ignore[union-attr]
+                check.epoch += 1
+                self._timer(check, self._clock() + step.within)  # type: ignore[union-attr]
             return True, None
         return False, taken
 
@@ -264,13 +273,18 @@ class Engine(Transport):
                 max(lag, self._clock() - self._now),
                 max(check.active, len(self._open) + 1),
                 check.same_address,
-                check.passed_over,
             )
         )
 
     def _fail(self, check: Check, failure: Failure) -> None:
-        """End a check from outside: the probe is not asked again."""
+        """End a check from outside; the probe may say more exactly what it was waiting for, and nothing else."""
         self._now = self._clock()
+        try:
+            check.conversation.throw(failure)
+        except Failure as told:
+            failure = told
+        except Exception:  # noqa: BLE001, S110 - whatever the probe makes of it, its time is over
+            pass
         check.conversation.close()
         self._finish(check, failure)
 

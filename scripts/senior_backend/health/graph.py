@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from senior_backend.health.model import Result
 from senior_backend.health.reasons import next_step
 
-_NOT_REACHED = frozenset({"refused", "unreachable", "connect_timeout"})
+NOT_REACHED = frozenset({"refused", "unreachable", "connect_timeout"})
+_DATES = frozenset({"tls_expired", "tls_chain_expired", "tls_not_yet_valid"})
+WRONG_CLOCK = 300.0
+"""Seconds; less than that breaks no certificate."""
 _LOOKUP = frozenset({"dns_timeout", "dns_failure", "checker_resolver", "checker_dns"})
 
 
@@ -39,9 +42,12 @@ def resolve(results: Sequence[Result]) -> list[Result]:
         return list(results)
     by_name = {result.service.name: result for result in results}
     causes: dict[str, tuple[str, ...]] = {}
+    further: dict[str, tuple[str, ...]] = {}
     for name in _dependencies_first(by_name):
         result = by_name[name]
+        through = [root for item in result.service.depends_on for root in causes.get(item, further.get(item, ()))]
         if result.state != "down":
+            further[name] = tuple(dict.fromkeys(through))
             continue
         behind = [item for item in result.service.depends_on if item in causes]
         roots = dict.fromkeys(root for item in behind for root in causes[item])
@@ -54,6 +60,12 @@ def resolve(results: Sequence[Result]) -> list[Result]:
                 own_reason=result.reason,
                 causes=tuple(roots),
                 next_step=step,
+            )
+        elif through:
+            # What lies between says that it is up, so this is a hint and no verdict.
+            named = ", ".join(dict.fromkeys(through))
+            by_name[name] = result._replace(
+                next_step=f"{result.next_step} Behind what it needs, this fails: {named}; look there first."
             )
     return [by_name[result.service.name] for result in results]
 
@@ -102,6 +114,13 @@ def shared_causes(results: Sequence[Result]) -> list[SharedCause]:
                 f"{len(names)} services fail at the look-up of their names: suspect the resolver",
             )
         )
+    absent = [result for result in results if (result.own_reason or result.reason) == "dns_nxdomain"]
+    resolved = any(
+        item.address not in (None, item.service.host) and item.service.host != "localhost" for item in results
+    )
+    if len({result.service.host for result in absent}) > 1 and not resolved:
+        message = "no name exists here: is this machine in the right network (VPN, containers), its search domain set?"
+        found.append(SharedCause("resolver", "name resolution", _names(absent), message))
     by_certificate: dict[str, list[Result]] = defaultdict(list)
     for result in results:
         if result.fingerprint and (result.own_reason or result.reason or "").startswith("tls_"):
@@ -114,9 +133,10 @@ def shared_causes(results: Sequence[Result]) -> list[SharedCause]:
                     "certificate",
                     fingerprint[:16],
                     names,
-                    f"{len(names)} services present the same failing certificate: renew it once",
+                    f"{len(names)} services present the same failing certificate: mend it once",
                 )
             )
+    found.extend(_by_clock(results))
     found.extend(_by_place(results))
     found.extend(_by_component(results))
     return found
@@ -135,6 +155,26 @@ def _by_component(results: Sequence[Result]) -> list[SharedCause]:
             message = f"{name} reports {part} as down, and {cause} is: add `depends_on: [{cause}]` to {name}"
             found.append(SharedCause("component", cause, tuple(sorted((name, cause))), message))
     return found
+
+
+def _by_clock(results: Sequence[Result]) -> list[SharedCause]:
+    """Return this machine's clock where every Date differs from it, or several certificates lie in its future."""
+    dated = [result for result in results if (result.own_reason or result.reason) in _DATES]
+    told = [result for result in results if result.clock_ahead is not None]
+    ahead = sorted(result.clock_ahead or 0.0 for result in told)
+    wrong = bool(ahead) and (ahead[0] > WRONG_CLOCK or ahead[-1] < -WRONG_CLOCK)
+    if wrong and (dated or len({result.address for result in told}) > 1):
+        middle = ahead[len(ahead) // 2]
+        way = "ahead of" if middle > 0 else "behind"
+        of = f"{abs(middle) / 3600:.1f} hours {way} the Date that {', '.join(_names(told)[:3])} sent"
+        return [
+            SharedCause("clock", "this machine", _names(dated or told), f"this machine's clock is {of}: set it first")
+        ]
+    future = [result for result in dated if (result.own_reason or result.reason) == "tls_not_yet_valid"]
+    if len({result.fingerprint for result in future}) > 1:
+        message = f"{len(future)} certificates are not valid yet: suspect this machine's clock"
+        return [SharedCause("clock", "this machine", _names(future), message)]
+    return []
 
 
 def _by_place(results: Sequence[Result]) -> list[SharedCause]:
@@ -162,7 +202,7 @@ def _by_place(results: Sequence[Result]) -> list[SharedCause]:
 
 
 def _not_reached(result: Result) -> bool:
-    return (result.own_reason or result.reason) in _NOT_REACHED
+    return (result.own_reason or result.reason) in NOT_REACHED
 
 
 def _names(results: Sequence[Result]) -> tuple[str, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+import time
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from senior_backend.health.assertions import Assertion, Observation
@@ -12,15 +14,17 @@ from senior_backend.health.model import NO_OPTIONS, Result, Service
 from senior_backend.health.outcomes import Outcome
 from senior_backend.health.reasons import REASONS, STATUS_STEPS, TIMEOUTS, State, next_step
 from senior_backend.health.security import excerpt
-from senior_backend.health.steps import Answer, Failure
+from senior_backend.health.steps import Answer, Certificate, Failure
 
 QUIET = 4
 """Checks in flight during a second look: few enough that they do not disturb each other."""
 
 # What a burst of checks against one address can cause by itself.
-_BURST = frozenset({"connection_reset", "connection_closed", "connect_timeout", "too_many_connections"})
+_BURST = frozenset({"queue_full", "connection_reset", "connection_closed", "connect_timeout", "too_many_connections"})
 _SELF_INFLICTED = frozenset({429, 503})
 _OWN_TROUBLE = frozenset({"checker_fd_limit", "checker_ports", "checker_dns"})
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_TAGS = re.compile(rb"<(script|style|title)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 
 
 class Ruling(NamedTuple):
@@ -42,14 +46,12 @@ def judge(service: Service, outcome: Outcome, trace: Trace, now: float) -> Resul
     phases = outcome.phases.milliseconds()
     health = None
     if isinstance(result, Failure):
-        ruling = Ruling(REASONS[result.reason].state, result.reason, result.detail)
+        reason, detail = _certificate_trouble(result, outcome.certificate, now)
+        ruling = Ruling(REASONS[reason].state, reason, detail)
     else:
         health = _body_health(service, result)
         seen = Observation(result.facts, phases, result.headers, result.body, days)
         ruling = _rule(service, result, seen, health)
-        if ruling.state == "up" and outcome.passed_over and service.host != "localhost":
-            dead = f"{', '.join(outcome.passed_over)} of {service.host} accepts no connection"
-            ruling = ruling._replace(detail=f"{ruling.detail}; {dead}" if ruling.detail else dead)
     return Result(
         service,
         ruling.state,
@@ -62,12 +64,50 @@ def judge(service: Service, outcome: Outcome, trace: Trace, now: float) -> Resul
         address=outcome.address,
         fingerprint=outcome.certificate.fingerprint if outcome.certificate else None,
         tls_days=None if days is None else round(days, 2),
+        clock_ahead=_clock_ahead(result, now),
         attempts=trace.attempts,
         flaky=trace.attempts > 1 and ruling.state in ("up", "degraded"),
         lag_ms=round(outcome.lag * 1000, 2),
         active=outcome.active,
         next_step=_step(service, ruling, result.facts.get("status")),
     )
+
+
+def _certificate_trouble(failure: Failure, certificate: Certificate | None, now: float) -> tuple[str, str]:
+    """Return reason and detail of a failure, with what the server's own certificate says about it."""
+    reason, detail = failure.reason, failure.detail
+    if certificate is None:
+        return reason, detail
+    if reason == "tls_expired" and certificate.not_after > now:
+        return "tls_chain_expired", f"the server's own certificate is valid until {_day(certificate.not_after)}"
+    if reason == "tls_expired":
+        return reason, f"on {_day(certificate.not_after)}, {(now - certificate.not_after) / 86400:.1f} days ago"
+    if reason == "tls_not_yet_valid" and certificate.not_before > now:
+        ahead = (certificate.not_before - now) / 86400
+        return reason, f"it begins on {_day(certificate.not_before)}, in {ahead:.1f} days by this machine's clock"
+    if reason == "tls_hostname" and certificate.names:
+        return reason, f"it is for {', '.join(certificate.names[:5])}; {detail}"
+    return reason, detail
+
+
+def _clock_ahead(result: Answer | Failure, now: float) -> float | None:
+    """Return how far `now` is ahead of the Date of an answer (RFC 9110, section 6.6.1) that no cache has kept."""
+    headers = result.headers if isinstance(result, Answer) else None
+    if not headers or "date" not in headers or "age" in headers:
+        return None
+    from datetime import UTC, datetime  # not loaded for other checks
+
+    try:
+        _, day, month, year, clock, _ = headers["date"].split()
+        hour, minute, second = clock.split(":")
+        sent = datetime(int(year), _MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second), tzinfo=UTC)
+    except ValueError:
+        return None
+    return now - sent.timestamp()
+
+
+def _day(moment: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(moment))
 
 
 def _step(service: Service, ruling: Ruling, status: int | None) -> str:
@@ -84,9 +124,9 @@ def _rule(service: Service, answer: Answer, seen: Observation, health: BodyHealt
     if bad_status:
         if health and (health.worst() or health.level != "up"):
             return Ruling("down", "component_down", f"HTTP {answer.facts.get('status')}: {health.explain()}")
-        return Ruling("down", "http_status", bad_status, excerpt(answer.body or b""))
+        return Ruling("down", "http_status", bad_status, _shown(answer))
     if failed:
-        shown = excerpt(answer.body or b"") if failed[0].subject in ("json", "contains", "matches") else ""
+        shown = _shown(answer) if failed[0].subject in ("json", "contains", "matches") else ""
         return Ruling("down", "assertion", failed[1], shown)
     if health and health.level == "down":
         return Ruling("down", "component_down", health.explain())
@@ -107,8 +147,17 @@ def _bad_status(service: Service, answer: Answer, failed: tuple[Assertion, str] 
         return failed[1]
     status = int(answer.facts.get("status") or 0)
     if service.type == "http" and not _names_status(service) and not 200 <= status < 300:
-        return f"HTTP {status}"
+        wait = (answer.headers or {}).get("retry-after")
+        return f"HTTP {status}, Retry-After: {excerpt(wait, 40)}" if wait else f"HTTP {status}"
     return ""
+
+
+def _shown(answer: Answer) -> str:
+    """Return what the answer says, of a page only its words."""
+    body = (answer.body or b"")[:8192]
+    if "html" in (answer.headers or {}).get("content-type", ""):
+        body = _TAGS.sub(b" ", body)
+    return excerpt(body)
 
 
 def _body_health(service: Service, answer: Answer) -> BodyHealth | None:
@@ -195,6 +244,15 @@ def overloaded(result: Result, outcome: Outcome) -> Result | None:
         return None
     detail = f"{result.detail}; the checker itself was {late:.0f} ms late"
     return _with(result, "unknown", "checker_overloaded", detail)
+
+
+def with_failing_addresses(result: Result, failing: Sequence[Result], count: int) -> Result:
+    """Return a good result as degraded, since `failing` of the `count` addresses of its name do not work."""
+    shown = [f"{item.address}: {item.reason} ({item.detail})" for item in failing[:3]]
+    detail = f"{len(failing)} of {count} addresses of {result.service.host} fail: {', '.join(shown)}"
+    if result.state == "degraded":
+        return result._replace(detail=f"{result.detail}; {detail}")
+    return _with(result, "degraded", "address_failing", detail)
 
 
 def without_resolver(result: Result) -> Result:

@@ -29,6 +29,7 @@ class Service(NamedTuple):
     interval: float = 30.0
     retries: int = 1
     critical: bool = True
+    every_address: bool = True
     depends_on: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     description: str = ""
@@ -53,6 +54,7 @@ class Result(NamedTuple):
     """What is known about one service after a run. Phases are in milliseconds.
 
     `causes` names the root causes of a blocked service, `components` the parts that the service itself reports.
+    `clock_ahead` is how many seconds this machine's clock is ahead of the service's.
     `looks` holds the total of every measurement when there was more than one.
     """
 
@@ -67,6 +69,7 @@ class Result(NamedTuple):
     address: str | None = None
     fingerprint: str | None = None
     tls_days: float | None = None
+    clock_ahead: float | None = None
     attempts: int = 1
     flaky: bool = False
     looks: tuple[float, ...] = ()

@@ -28,11 +28,12 @@ class Phases:
 
 @dataclass(slots=True)
 class Job:
-    """One conversation to hold; `key` comes back with its outcome."""
+    """One conversation to hold; `key` comes back with its outcome. `address` is the only one of its name to use."""
 
     key: Any
     start: Callable[[], Conversation]
     timeout: float
+    address: str = ""
 
 
 @dataclass(slots=True)
@@ -40,8 +41,7 @@ class Outcome:
     """How a conversation ended, and what the checker was busy with meanwhile.
 
     `lag` is the longest time in seconds that the loop was late while this check was open, `active` and `same_address`
-    the most checks that were open beside it, on any and on the same address. `passed_over` are addresses of the name
-    that accepted no connection before `address` did.
+    the most checks that were open beside it, on any and on the same address.
     """
 
     key: Any
@@ -52,7 +52,6 @@ class Outcome:
     lag: float = 0.0
     active: int = 1
     same_address: int = 1
-    passed_over: tuple[str, ...] = ()
 
 
 class Lag:

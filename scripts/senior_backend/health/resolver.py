@@ -92,6 +92,11 @@ class Resolver:
                 self._workers.submit(lambda: self._resolve(host, lookup))
         return lookup
 
+    def addresses(self, host: str) -> tuple[str, ...]:
+        """Return the addresses that a name was found to have, none for a literal."""
+        found = self._lookups.get(host)
+        return tuple(address for _, address in found.addresses) if found and _literal(host) is None else ()
+
     def forget(self) -> None:
         """Ask again for names that failed, for `--wait` and `--watch`."""
         self._lookups = {host: found for host, found in self._lookups.items() if found.addresses and _literal(host)}

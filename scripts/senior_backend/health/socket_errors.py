@@ -36,7 +36,24 @@ def broken(error: OSError) -> Failure:
         return Failure("refused", error.strerror or "")
     if error.errno in _UNREACHABLE:
         return Failure("unreachable", error.strerror or "")
+    alert = getattr(error, "reason", None)  # of TLS; told by its attribute, for the reason below
+    if alert:
+        return alerted(str(alert))
     return Failure("connection_reset", error.strerror or str(error))
+
+
+def alerted(alert: str) -> Failure:
+    """Return what OpenSSL's name of an alert or error of TLS means.
+
+    An alert about a certificate is about ours: of the server's, we are the judge (RFC 8446, section 6.2).
+    """
+    text = alert.lower().replace("_", " ")
+    if "alert" in text and ("certificate" in text or "unknown ca" in text):
+        return Failure("tls_client_certificate", text)
+    if "unrecognized name" in text:
+        return Failure("tls_hostname", "the server has no site of this name")
+    hint = "; the port does not speak TLS" if "wrong version" in text or "http request" in text else ""
+    return Failure("tls_handshake", text + hint)
 
 
 def wants_more(error: OSError) -> bool:

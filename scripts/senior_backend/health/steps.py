@@ -7,7 +7,7 @@ against a socket in the engine and against recorded bytes in the tests.
 |---|---|
 | `Connect` | `Peer`: a fresh connection (an earlier one is closed) |
 | `Send` | None, when all bytes are handed to the kernel |
-| `Some` | at least one byte, or `b""` when the peer has closed |
+| `Some` | at least one byte, or `b""` when the peer has closed or its time is over |
 | `Exactly` | that many bytes |
 | `Until` | bytes up to and with the delimiter |
 | `StartTls` | `Certificate` facts, after the handshake on the open connection |
@@ -55,7 +55,9 @@ class Send(NamedTuple):
 
 
 class Some(NamedTuple):
-    """Read what is there."""
+    """Read what is there; after `within` seconds without anything, `b""`."""
+
+    within: float = 0.0
 
 
 class Exactly(NamedTuple):
@@ -91,11 +93,13 @@ class Sleep(NamedTuple):
 
 
 class Certificate(NamedTuple):
-    """What the peer's certificate says: the day it ends (Unix time) and the SHA-256 of its bytes."""
+    """What the peer's certificate says: its end and begin (Unix time), its DNS names, and the SHA-256 of its bytes."""
 
     not_after: float
     fingerprint: str
     version: str = ""
+    not_before: float = 0.0
+    names: tuple[str, ...] = ()
 
 
 class Peer(NamedTuple):

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from senior_backend.health.der import element
+from senior_backend.health.socket_errors import alerted
 from senior_backend.health.steps import Certificate, Failure, TlsOptions
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ WantWrite = ssl.SSLWantWriteError
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h.
 _EXPIRED, _NOT_YET_VALID, _HOSTNAME, _IP_ADDRESS = 10, 9, 62, 64
+_WEAK = frozenset({66, 67, 68})
+"""A key that is too small, of the certificate or of an authority, and a digest that is too weak."""
+_SUBJECT_ALT_NAME = b"\x06\x03\x55\x1d\x11"
 
 
 @lru_cache(maxsize=64)
@@ -63,13 +67,11 @@ def failure(error: OSError) -> Failure:
             return Failure("tls_not_yet_valid", detail)
         if code in (_HOSTNAME, _IP_ADDRESS):
             return Failure("tls_hostname", detail)
-        return Failure("tls_untrusted", detail)
+        return Failure("tls_weak" if code in _WEAK else "tls_untrusted", detail)
     if isinstance(error, ssl.SSLEOFError):
         return Failure("tls_handshake", "the peer closed the connection during the handshake")
     if isinstance(error, ssl.SSLError):
-        reason = (error.reason or str(error)).lower().replace("_", " ")
-        hint = "; the port does not speak TLS" if "wrong version" in reason or "http request" in reason else ""
-        return Failure("tls_handshake", reason + hint)
+        return alerted(error.reason or str(error))
     return Failure("tls_handshake", error.strerror or str(error))
 
 
@@ -78,11 +80,12 @@ def certificate(sock: ssl.SSLSocket) -> Certificate | None:
     der = sock.getpeercert(binary_form=True)
     if not der:
         return None
-    return Certificate(not_after(der), hashlib.sha256(der).hexdigest(), sock.version() or "")
+    begins, ends = validity(der)
+    return Certificate(ends, hashlib.sha256(der).hexdigest(), sock.version() or "", begins, names(der))
 
 
-def not_after(der: bytes) -> float:
-    """Return when a certificate ends, in Unix time (RFC 5280, section 4.1: Certificate, tbsCertificate, validity).
+def validity(der: bytes) -> tuple[float, float]:
+    """Return when a certificate begins and ends, in Unix time (RFC 5280, section 4.1: Certificate, tbsCertificate).
 
     Raises:
         ValueError: the bytes are not such a certificate.
@@ -95,13 +98,33 @@ def not_after(der: bytes) -> float:
             _, start, end = element(der, end)
         for _ in range(3):  # serial number, signature algorithm, issuer
             _, start, end = element(der, end)
-        _, _, first_end = element(der, start)
-        tag, start, end = element(der, first_end)
-        text = der[start:end].decode("ascii")
-        form = "%y%m%d%H%M%SZ" if tag == 0x17 else "%Y%m%d%H%M%SZ"
-        moment = datetime.datetime.strptime(text, form).replace(tzinfo=datetime.UTC)
+        first = element(der, start)
+        return _moment(der, *first), _moment(der, *element(der, first[2]))
     except (IndexError, UnicodeDecodeError) as error:
         raise ValueError("not a certificate") from error
+
+
+def _moment(der: bytes, tag: int, start: int, end: int) -> float:
+    form = "%y%m%d%H%M%SZ" if tag == 0x17 else "%Y%m%d%H%M%SZ"
+    moment = datetime.datetime.strptime(der[start:end].decode("ascii"), form).replace(tzinfo=datetime.UTC)
     if tag == 0x17 and moment.year >= 2050:  # two-digit years 50 to 99 are 1950 to 1999
         moment = moment.replace(year=moment.year - 100)
     return moment.timestamp()
+
+
+def names(der: bytes) -> tuple[str, ...]:
+    """Return the DNS names that a certificate is for (RFC 5280, section 4.2.1.6), at most ten."""
+    at = der.find(_SUBJECT_ALT_NAME)
+    found: list[str] = []
+    try:
+        tag, at, end = element(der, at + len(_SUBJECT_ALT_NAME))
+        if tag == 0x01:  # the mark of a critical extension
+            _, at, _ = element(der, end)
+        _, at, last = element(der, at)
+        while at < last and len(found) < 10:
+            tag, start, at = element(der, at)
+            if tag == 0x82:
+                found.append(der[start:at].decode("ascii"))
+    except (IndexError, UnicodeDecodeError):
+        return ()
+    return tuple(found)

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 CHUNK = 65536
 _PENDING = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN, errno.EALREADY})
-_DEAD = frozenset({"refused", "connect_timeout", "connection_reset"})
-"""What the far end of an address does; a missing route, as where there is no IPv6, is this machine's."""
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
@@ -62,7 +60,6 @@ class Check:
     ended: bool = False
     has_sent: bool = False
     address: str | None = None
-    passed_over: tuple[str, ...] = ()
     endpoint: tuple[str, int] | None = None
     certificate: Certificate | None = None
     parked: bool = False
@@ -97,7 +94,6 @@ class Transport(ABC):
         check.target, check.attempt, check.tls = target, 0, None
         check.buffer.clear()
         check.ended = check.has_sent = False
-        check.passed_over = ()
         check.phases = Phases()
         check.mark = self._clock()
         if target.transport == "unix":
@@ -116,7 +112,8 @@ class Transport(ABC):
             raise Failure(lookup.failure.reason, lookup.failure.detail)
         for _, address in lookup.addresses:
             self._policy.check(address)
-        check.addresses = lookup.addresses
+        only = tuple(pair for pair in lookup.addresses if pair[1] == check.job.address)
+        check.addresses = only or lookup.addresses
         return self._open_socket(check)
 
     def _open_socket(self, check: Check) -> tuple[bool, Any]:
@@ -152,6 +149,8 @@ class Transport(ABC):
                 code = sock.connect_ex(where)
         except OSError as error:
             code = error.errno or errno.EINVAL
+        if code in _PENDING and sock.family == socket.AF_UNIX:  # such a connection is made at once or not at all
+            raise Failure("queue_full", address)
         if code and code not in _PENDING and code != errno.EISCONN:
             return self._next_address(check, refusal(check.address or "", check.sock.family, code))
         if code not in _PENDING and check.target.tls is None:
@@ -164,8 +163,6 @@ class Transport(ABC):
         self._close(check)
         if check.attempt + 1 < len(check.addresses):
             check.attempt += 1
-            if failure.reason in _DEAD and check.address:
-                check.passed_over = (*check.passed_over, check.address)
             return self._open_socket(check)
         raise failure
 
@@ -242,16 +239,29 @@ class Transport(ABC):
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError as error:
-            if wants_more(error):
-                sent = 0
-            else:
-                raise broken(error) from None
+            if not wants_more(error):
+                return self._not_sent(check, error)
+            sent = 0
         check.unsent = data[sent:]
         check.mark = self._clock()
         if check.unsent:
             self._watch(check, _READ | _WRITE)
             return True, None
         self._watch(check, _READ)
+        return False, None
+
+    def _not_sent(self, check: Check, error: OSError) -> tuple[bool, Any]:
+        """A server that refuses often says why before it closes, while we are still speaking: that is worth more."""
+        try:
+            heard = self._read_now(check)
+        except Failure as told:
+            raise (told if told.reason.startswith("tls_") else broken(error)) from None
+        if not heard:
+            ended = "before the request was sent"
+            raise (Failure("connection_closed", ended) if _is_end(error) else broken(error)) from None
+        check.buffer += heard
+        check.ended, check.unsent = True, b""
+        self._watch_nothing(check)
         return False, None
 
     def _take(self, check: Check, step: Step) -> bytes | None:
@@ -282,7 +292,10 @@ class Transport(ABC):
     def _closed(self, check: Check) -> Failure:
         if check.buffer:
             return Failure("connection_closed", f"its last bytes were {printable(bytes(check.buffer[-80:]))}")
-        return Failure("connection_closed", "" if check.phases.first_byte is not None else "before it sent anything")
+        if check.phases.first_byte is not None:
+            return Failure("connection_closed")
+        wants = "; after the TLS handshake: it may want a client certificate, or another protocol" if check.tls else ""
+        return Failure("connection_closed", f"before it sent anything{wants}")
 
     def _receive(self, check: Check) -> None:
         failure: Failure | None = None
@@ -299,7 +312,7 @@ class Transport(ABC):
             check.buffer += data
             if len(check.buffer) > 2 * READ_LIMIT:
                 failure = Failure("body_too_large", f"more than {READ_LIMIT >> 20} MiB")
-        elif check.target and check.target.transport == "udp":
+        elif failure is None and check.target and check.target.transport == "udp":
             return
         else:
             check.ended = True
@@ -331,7 +344,7 @@ class Transport(ABC):
         except OSError as error:
             if wants_more(error):
                 return None
-            if type(error).__name__ in ("SSLZeroReturnError", "SSLEOFError"):
+            if _is_end(error):
                 return b""
             raise broken(error) from None
         return data
@@ -348,7 +361,8 @@ class Transport(ABC):
         if check.sock is None:
             raise Failure("connection_closed", "before the TLS handshake")
         if check.buffer:
-            raise Failure("protocol_mismatch", "plain bytes follow the answer that should begin TLS")
+            said = printable(bytes(check.buffer[:80]))
+            raise Failure("protocol_mismatch", f"plain bytes follow the answer that should begin TLS: {said}")
         self._handshake_begins(check, step, ())
 
     def _handshake_begins(self, check: Check, step: StartTls, alpn: tuple[str, ...]) -> None:
@@ -397,3 +411,7 @@ class Transport(ABC):
         check.certificate = certificate
         direct = check.target is not None and check.target.tls is not None and check.tls is not None
         self._resume(check, Peer(check.address or "", certificate) if direct else certificate)
+
+
+def _is_end(error: OSError) -> bool:
+    return type(error).__name__ in ("SSLZeroReturnError", "SSLEOFError")

@@ -27,6 +27,12 @@ COMMON: tuple[Field, ...] = (
     Field("interval", DURATION, "Time between checks with --watch (default 30s)."),
     Field("retries", integer(0, 10), "Repetitions after a transport failure (default 1)."),
     Field("critical", BOOLEAN, "false: shown, but a failure does not fail the run (default true)."),
+    Field(
+        "every_address",
+        BOOLEAN,
+        "false: one working address of the name is enough; by default each is checked, and "
+        "one that fails makes the service degraded.",
+    ),
     Field("depends_on", TEXTS, "Names of the services that this one needs."),
     Field("tags", TEXTS, "Words for --only."),
     Field("description", TEXT, "A line for people."),
@@ -36,7 +42,7 @@ COMMON: tuple[Field, ...] = (
     Field("auth", _MAP, "user and password, or bearer."),
 )
 READ_HERE = {field.name: field for field in COMMON if field.name not in ("name", "type", "url")}
-DEFAULTS = ("timeout", "interval", "retries", "critical", "tags", "tls", "degraded", "headers")
+DEFAULTS = ("timeout", "interval", "retries", "critical", "every_address", "tags", "tls", "degraded", "headers")
 TLS_KEYS = ("ca", "cert", "key", "server_name", "insecure")
 AUTH_KEYS = ("user", "password", "bearer")
 

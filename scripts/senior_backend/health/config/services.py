@@ -159,6 +159,7 @@ class ServiceReader:
             interval=_or(values.get("interval"), 30.0),
             retries=_or(values.get("retries"), 1),
             critical=_or(values.get("critical"), True),
+            every_address=_or(values.get("every_address"), True),
             depends_on=tuple(dict.fromkeys(values.get("depends_on") or ())),
             tags=values.get("tags") or (),
             description=values.get("description") or "",

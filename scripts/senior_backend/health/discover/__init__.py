@@ -1,12 +1,13 @@
 """A services.yaml out of what a project already says about itself; one module for each kind of source.
 
-A module with `fits(path, text)` and `find(text, name)` in this folder is a source. What is written refers to the line
-that it came from, and never holds a secret: credentials stay in the variables that hold them.
+A module with `fits(path, text)` and `find(files)` in this folder is a source; it is given all files that fit it. What
+is written refers to the line that it came from, and never holds a secret: credentials stay in their variables.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import pkgutil
 import re
 from collections.abc import Mapping, Sequence
@@ -17,20 +18,36 @@ from typing import Any
 
 from senior_backend.health.config.nodes import Node, Unreadable
 from senior_backend.health.probes import by_scheme
-from senior_backend.health.security import SECRET_KEY
+from senior_backend.health.security import SECRET_KEY, secrets_of_url
 
 _BY_IMAGE = (
     ("postgres", "postgresql"), ("postgis", "postgresql"), ("timescale", "postgresql"), ("mysql", "mysql"),
     ("mariadb", "mysql"), ("percona", "mysql"), ("redis", "redis"), ("valkey", "redis"), ("keydb", "redis"),
     ("rabbitmq", "amqp"), ("nats", "nats"), ("kafka", "kafka"), ("redpanda", "kafka"), ("mongo", "mongodb"),
-    ("mosquitto", "mqtt"), ("emqx", "mqtt"), ("mailhog", "smtp"), ("mailpit", "smtp"), ("postfix", "smtp"),
+    ("pgbouncer", "postgresql"), ("mosquitto", "mqtt"), ("emqx", "mqtt"), ("mailhog", "smtp"),
+    ("mailpit", "smtp"), ("postfix", "smtp"),
 )  # fmt: skip
 _BY_PORT = {
-    5432: "postgresql", 3306: "mysql", 6379: "redis", 5672: "amqp", 4222: "nats", 9092: "kafka", 27017: "mongodb",
-    1883: "mqtt", 25: "smtp", 587: "smtp", 1025: "smtp", 22: "ssh", 50051: "grpc", 80: "http", 443: "http",
-    **dict.fromkeys((3000, 3100, 4000, 4200, 5000, 5173, 5601, 8000, 8001, 8080, 8081, 8082, 8086, 8088, 8123, 8200,
-                     8222, 8500, 8888, 8983, 9000, 9090, 9093, 9200, 15672, 16686), "http"),
+    5432: "postgresql", 6432: "postgresql", 3306: "mysql", 6379: "redis", 5672: "amqp", 4222: "nats", 9092: "kafka",
+    27017: "mongodb", 1883: "mqtt", 25: "smtp", 587: "smtp", 1025: "smtp", 22: "ssh", 50051: "grpc",
+    **dict.fromkeys((80, 443, 3000, 3100, 4000, 4200, 5000, 5173, 5601, 8000, 8001, 8080, 8081, 8082, 8086, 8088, 8123,
+                     8200, 8222, 8443, 8500, 8888, 8983, 9000, 9090, 9093, 9200, 9443, 15672, 16686), "http"),
 }  # fmt: skip
+TLS_PORTS = frozenset({443, 8443, 9443})
+# The health path that a server's own documentation names, and the port on which it has it.
+_KNOWN_PATHS = (
+    ("elasticsearch", 9200, "/_cluster/health"), ("opensearch", 9200, "/_cluster/health"),
+    ("kibana", 5601, "/api/status"),
+    ("prometheus", 9090, "/-/healthy"), ("alertmanager", 9093, "/-/healthy"), ("grafana", 3000, "/api/health"),
+    ("loki", 3100, "/ready"), ("minio", 9000, "/minio/health/live"), ("clickhouse", 8123, "/ping"),
+    ("influxdb", 8086, "/health"), ("n8n", 5678, "/healthz"), ("meilisearch", 7700, "/health"),
+    ("qdrant", 6333, "/healthz"), ("vault", 8200, "/v1/sys/health"), ("consul", 8500, "/v1/status/leader"),
+    ("localstack", 4566, "/_localstack/health"),
+)  # fmt: skip
+_PLACE = re.compile(r"([a-z][a-z0-9.-]*)(?::\d{2,5})?(?:,|$)")
+_PLACE_VARIABLE = re.compile(r"(?:HOST|HOSTNAME|SERVERS?|ADDR|ADDRESS|ENDPOINT|BROKERS?|SERVICE)$", re.IGNORECASE)
+_IGNORED_FOLDERS = frozenset({"node_modules", "vendor", "venv", "dist", "build", "target"})
+MAX_FILES = 5000
 HEALTH_PATHS = re.compile(
     r"/(?:[\w.-]+/)*(?:healthz?|livez?|readyz?|liveness|readiness|alive|ready|ping|status|up|_health|health[-_]?check)/?"
 )
@@ -38,7 +55,10 @@ HEALTH_PATHS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One service to check; `origin` is `file:line (what)`. `remarks` become comments beside it."""
+    """One service to check; `origin` is `file:line (what)`. `remarks` become comments beside it.
+
+    `depends_on` may name what is no service; of these, only `declared` ones are worth a remark.
+    """
 
     name: str
     origin: str
@@ -46,6 +66,38 @@ class Found:
     depends_on: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    depends_origin: str = ""
+    declared: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file of a project, and its text."""
+
+    path: Path
+    text: str
+
+    @property
+    def name(self) -> str:
+        """The file's name without its folder."""
+        return self.path.name
+
+    def documents(self) -> list[Node]:
+        """Return the documents of YAML or JSON, with lines counted in the whole text.
+
+        Raises:
+            InputError: a document cannot be read.
+        """
+        from senior_backend.console.errors import InputError
+
+        try:
+            return documents(self.text)
+        except Unreadable as error:
+            item, hint = error.problem, error.problem.fix
+            if "{{" in self.text:
+                hint = "It looks like a Helm template: `helm template CHART > all.yaml`, and read that."
+            where = f"{self.path}:{item.line}:{item.column}"
+            raise InputError(item.message, code=item.code, where=where, hint=hint) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,44 +117,71 @@ class Discovery:
 
 
 def discover(paths: Sequence[Path]) -> Discovery:
-    """Read all files and join what they say.
+    """Read all files, and of folders all files that some source understands, and join what they say.
 
     Raises:
         InputError: a file cannot be read, or is no known source.
     """
     from senior_backend.console.errors import InputError
 
-    joined = Discovery()
-    sources = [
+    modules = [
         import_module(f"{__name__}.{module.name}")
         for module in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name)
     ]
+    joined = Discovery()
+    files: dict[Any, list[Source]] = {module: [] for module in modules}
     for path in paths:
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            problem = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise InputError(f"cannot read {path}: {problem}", code="unreadable", where=str(path)) from None
-        source = next((item for item in sources if item.fits(path, text)), None)
-        if source is None:
-            known = "compose files, Kubernetes manifests, OpenAPI documents, .env files and Procfiles"
-            raise InputError(
-                f"{path} is no source that is understood",
-                code="unknown-source",
-                where=str(path),
-                hint=f"Known: {known}.",
-            )
-        try:
-            part: Discovery = source.find(text, path.name)
-        except Unreadable as error:
-            item = error.problem
-            raise InputError(
-                item.message, code=item.code, where=f"{path}:{item.line}:{item.column}", hint=item.fix
-            ) from None
+        for file in _files(path):
+            try:
+                text = file.read_text(encoding="utf-8-sig")
+            except (OSError, UnicodeDecodeError) as error:
+                if file is not path:
+                    continue
+                problem = getattr(error, "strerror", None) or "it is not UTF-8 text"
+                raise InputError(f"cannot read {path}: {problem}", code="unreadable", where=str(path)) from None
+            module = next((item for item in modules if item.fits(file, text)), None)
+            if module is not None and (file is path or _readable(Source(file, text), joined)):
+                files[module].append(Source(file, text))
+            elif file is path:
+                known = "compose files, Kubernetes manifests, OpenAPI documents, .env files and Procfiles"
+                raise InputError(
+                    f"{path} is no source that is understood",
+                    code="unknown-source",
+                    where=str(path),
+                    hint=f"Known: {known}.",
+                )
+    for module, sources in files.items():
+        part: Discovery = module.find(sources)
         joined.found.extend(part.found)
         joined.skipped.extend(part.skipped)
     joined.found = _linked(_named_once(joined.found))
     return joined
+
+
+def _readable(source: Source, joined: Discovery) -> bool:
+    """Whether a file that was found in a folder can be read; one that cannot is left out with the reason."""
+    from senior_backend.console.errors import InputError
+
+    if source.path.suffix not in (".yaml", ".yml", ".json"):
+        return True
+    try:
+        source.documents()
+    except InputError as error:
+        joined.skipped.append(Skipped(source.name, f"{error}; {error.hint}" if error.hint else str(error)))
+        return False
+    return True
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found: list[Path] = []
+    for folder, folders, names in os.walk(path):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _IGNORED_FOLDERS)
+        found += [Path(folder, name) for name in sorted(names)]
+        if len(found) > MAX_FILES:
+            break
+    return found[:MAX_FILES]
 
 
 def render(discovery: Discovery) -> str:
@@ -111,6 +190,8 @@ def render(discovery: Discovery) -> str:
              "services:"]  # fmt: skip
     for item in discovery.found:
         lines.append(f"  # from {item.origin}")
+        if item.depends_on and item.depends_origin:
+            lines.append(f"  # depends_on from {item.depends_origin}")
         lines.extend(f"  # {remark}" for remark in item.remarks)
         values = {"name": item.name, **item.values}
         if item.depends_on:
@@ -145,14 +226,37 @@ def type_of(image: str, port: int | None) -> str:
 
 def of_image(image: str) -> str | None:
     """Return the type of check that an image's name suggests."""
-    base = image.rpartition("/")[2].partition(":")[0].lower()
+    base = _base(image)
     if "exporter" in base or "admin" in base:
         return None
     return next((kind for word, kind in _BY_IMAGE if word in base), None)
 
 
-def address(kind: str, host: str, port: int, path: str = "") -> str:
+def known_path(image: str, port: int) -> str:
+    """Return the path on which the server of an image tells its health at a port, empty when that is not known."""
+    base = _base(image)
+    if "exporter" in base or "admin" in base:
+        return ""
+    return next((path for word, its_port, path in _KNOWN_PATHS if word in base and port == its_port), "")
+
+
+def _base(image: str) -> str:
+    return image.rpartition("/")[2].partition(":")[0].lower()
+
+
+def place_in(variable: str, value: str) -> str | None:
+    """Return the host that a variable names: of a URL, of `host:port`, or alone where its name says so."""
+    host = host_of(value)
+    match = None if host else _PLACE.match(value)
+    if match and (":" in match[0] or _PLACE_VARIABLE.search(variable)):
+        host = match[1]
+    return host if host and host != "localhost" and not re.fullmatch(r"[\d.]+", host) else None
+
+
+def address(kind: str, host: str, port: int, path: str = "", *, tls: bool = False) -> str:
     """Return a URL for a check."""
+    if tls and kind == "http":
+        return f"https://{host}:{port}{path}"
     scheme = next(scheme for scheme, (probe, tls) in by_scheme().items() if probe.type == kind and not tls)
     return f"{scheme}://{host}:{port}{path}"
 
@@ -164,12 +268,22 @@ def host_of(url: str) -> str | None:
 
 
 def without_secrets(url: str) -> str:
-    """Return a URL with its user, but without password and query."""
-    match = re.match(r"([^:]+://)(?:([^:/@]*)(?::[^/@]*)?@)?([^?#]*)", url)
+    """Return a URL with its user, but without password and query, and its path only up to what looks like a token."""
+    match = re.match(r"([^:]+://)(?:([^:/@]*)(?::[^/@]*)?@)?([^/?#]*)([^?#]*)", url)
     if not match:
         return ""
     user = f"{match[2]}@" if match[2] and not SECRET_KEY.search(match[2]) else ""
-    return f"{match[1]}{user}{match[3]}"
+    path = match[4]
+    for token in secrets_of_url(f"{match[1]}{match[3]}{path}", tainted=True):
+        path = path.partition(token)[0]
+    return f"{match[1]}{user}{match[3]}{path}"
+
+
+def without_secret_query(path: str) -> str:
+    """Return a path without its query where that looks like it holds a secret."""
+    plain, _, query = path.partition("?")
+    secret = any(SECRET_KEY.search(item.partition("=")[0]) for item in query.split("&"))
+    return plain if secret else path
 
 
 def documents(text: str) -> list[Node]:
@@ -228,8 +342,13 @@ def environment_of(node: Node | None) -> dict[str, tuple[Node, str]]:
 
 def _named_once(items: list[Found]) -> list[Found]:
     seen: dict[str, int] = {}
-    made = []
+    made: list[Found] = []
+    known: set[str] = set()
     for item in items:
+        same = f"{item.name} {scalar(dict(item.values))}"
+        if same in known:
+            continue  # one manifest in two folders, or once by itself and once in a file with all
+        known.add(same)
         seen[item.name] = seen.get(item.name, 0) + 1
         made.append(item if seen[item.name] == 1 else replace(item, name=f"{item.name}-{seen[item.name]}"))
     return made
@@ -244,7 +363,11 @@ def _linked(items: list[Found]) -> list[Found]:
         wanted = dict.fromkeys(names[word] for word in item.depends_on if word in names)
         kept = [name for name in wanted if name != item.name and not _reaches(edges, name, item.name)]
         edges[item.name] = kept
-        made.append(replace(item, depends_on=tuple(kept)))
+        absent = [word for word in dict.fromkeys(item.declared) if word not in names]
+        remarks = item.remarks
+        if absent:
+            remarks = (*remarks, f"needs {', '.join(absent)} too, which cannot be checked from here")
+        made.append(replace(item, depends_on=tuple(kept), remarks=remarks))
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from senior_backend.health.config.nodes import Node
@@ -10,11 +11,12 @@ from senior_backend.health.discover import (
     Discovery,
     Found,
     Skipped,
+    Source,
     address,
     clean_name,
-    documents,
     host_of,
     node_at,
+    place_in,
     text_at,
     type_of,
 )
@@ -29,18 +31,20 @@ def fits(path: Path, text: str) -> bool:
     )
 
 
-def find(text: str, name: str) -> Discovery:
-    """Return a service for each Service object, with the probe of the workload that it selects."""
+def find(files: Sequence[Source]) -> Discovery:
+    """Return a service for each Service object, with the probe of the workload that it selects, in whichever file."""
     made = Discovery()
-    objects = [item for root in documents(text) for item in _items(root)]
-    workloads = [item for item in objects if text_at(item, "kind") in _WORKLOADS]
+    objects = [(file.name, item) for file in files for root in file.documents() for item in _items(root)]
+    workloads = [pair for pair in objects if text_at(pair[1], "kind") in _WORKLOADS]
     served: set[int] = set()
-    for item in objects:
+    for name, item in objects:
         if text_at(item, "kind") == "Service":
-            workload = next((work for work in workloads if _selects(item, work)), None)
-            _service(item, workload, name, made)
-            served.add(id(workload))
-    for work in workloads:
+            if text_at(item, "spec", "type") == "ExternalName":
+                continue
+            workload = next((pair for pair in workloads if _selects(item, pair[1])), None)
+            _service(item, name, workload, made)
+            served.add(id(workload[1]) if workload else 0)
+    for name, work in workloads:
         if id(work) not in served:
             label = text_at(work, "metadata", "name")
             made.skipped.append(Skipped(f"{name}:{work.line} ({label})", "no Service leads to it"))
@@ -64,7 +68,8 @@ def _selects(service: Node, workload: Node) -> bool:
     return bool(wanted) and wanted.items() <= given.items()
 
 
-def _service(service: Node, workload: Node | None, file: str, made: Discovery) -> None:
+def _service(service: Node, file: str, workload: tuple[str, Node] | None, made: Discovery) -> None:
+    place = file
     label = text_at(service, "metadata", "name")
     namespace = text_at(service, "metadata", "namespace")
     host = f"{label}.{namespace}" if namespace else label
@@ -74,7 +79,9 @@ def _service(service: Node, workload: Node | None, file: str, made: Discovery) -
     if not port.isdigit():
         made.skipped.append(Skipped(f"{file}:{service.line} ({label})", "the Service has no port"))
         return
-    containers = node_at(_pod(workload), "spec", "containers") if workload else None
+    if workload:
+        place = workload[0]
+    containers = node_at(_pod(workload[1]), "spec", "containers") if workload else None
     container = containers.items[0] if containers and containers.items else None
     probe = node_at(container, "readinessProbe") or node_at(container, "livenessProbe")
     values: dict[str, object] = {"url": address(type_of(text_at(container, "image"), int(port)), host, int(port))}
@@ -83,17 +90,20 @@ def _service(service: Node, workload: Node | None, file: str, made: Discovery) -
     if probe and (get := node_at(probe, "httpGet")):
         scheme = "https" if text_at(get, "scheme").upper() == "HTTPS" else "http"
         values = {"url": f"{scheme}://{host}:{port}{text_at(get, 'path') or '/'}"}
-        origin = f"{file}:{get.line} (httpGet probe)"
+        origin = f"{place}:{get.line} (httpGet probe)"
     elif probe and (grpc := node_at(probe, "grpc")):
         values = {"url": address("grpc", host, int(port), f"/{text_at(grpc, 'service')}".rstrip("/"))}
-        origin = f"{file}:{grpc.line} (grpc probe)"
+        origin = f"{place}:{grpc.line} (grpc probe)"
     if probe and text_at(probe, "timeoutSeconds").isdigit():
         values["timeout"] = f"{text_at(probe, 'timeoutSeconds')}s"
-    needed = []
+    needed: list[str] = []
     environment = node_at(container, "env")
     for item in environment.items if environment else []:
-        target = host_of(text_at(item, "value"))
-        if target:
-            needed.append(target.split(".")[0])
-            remarks.append(f"depends on {target} by {text_at(item, 'name')} ({file}:{item.line})")
+        variable = text_at(item, "name")
+        target = place_in(variable, text_at(item, "value"))
+        word = target.split(".")[0] if target else ""
+        if target and word not in (*needed, label):
+            needed.append(word)
+            if host_of(text_at(item, "value")):
+                remarks.append(f"depends on {target} by {variable} ({place}:{item.line})")
     made.found.append(Found(clean_name(label), origin, values, tuple(needed), tuple(remarks), (label, host)))

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from senior_backend.console.environment import SKILL_ROOT, ensure
 from senior_backend.health.outputs._data import timestamp
 from senior_backend.health.outputs._layout import BOX_HEIGHT, BOX_WIDTH, MAX_NODES, layout
 from senior_backend.health.verdict import STATES, Verdict, explain
 
 TEMPLATES = SKILL_ROOT / "templates" / "reports"
+
+
+def marked(text: str) -> Any:
+    """Return text, escaped, with what stands between backticks as code."""
+    from markupsafe import Markup, escape  # a part of jinja2
+
+    parts = [escape(part) for part in text.split("`")]
+    return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
 
 
 def render(verdict: Verdict) -> str:
@@ -19,6 +29,7 @@ def render(verdict: Verdict) -> str:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
+    environment.filters["marked"] = marked
     connected = {name for result in verdict.results for name in (*result.service.depends_on,)}
     drawn = [result for result in verdict.results if result.service.depends_on or result.service.name in connected]
     by_name = {result.service.name: result for result in verdict.results}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 import struct
 from collections.abc import Generator, Mapping
 from typing import Any
 from urllib.parse import SplitResult, unquote
 
-from senior_backend.health.config.values import TEXT, WORD, Example, Field
+from senior_backend.health.config.values import BOOLEAN, TEXT, WORD, Example, Field
 from senior_backend.health.model import Service
 from senior_backend.health.probes import Probe, connect_step
 from senior_backend.health.steps import Answer, Conversation, Exactly, Failure, Send, Step, stranger
@@ -15,7 +16,8 @@ from senior_backend.health.steps import Answer, Conversation, Exactly, Failure, 
 HEADER = b"AMQP\x00\x00\x09\x01"
 METHOD, HEARTBEAT, FRAME_END = 1, 8, 0xCE
 START, TUNE, OPEN_OK, CLOSE, CLOSE_OK = (10, 10), (10, 30), (10, 41), (10, 50), (10, 51)
-CHANNEL_OPEN_OK, CHANNEL_CLOSE, DECLARE_OK = (20, 11), (20, 40), (50, 11)
+CHANNEL_OPEN_OK, CHANNEL_CLOSE, DECLARE_OK, CONFIRM_OK = (20, 11), (20, 40), (50, 11), (85, 11)
+BLOCKED, ACK = (10, 60), (60, 80)
 MAX_FRAME = 131072
 _CLOSED = {403: "auth_failed", 404: "not_found", 530: "auth_failed", 320: "not_serving"}
 
@@ -39,9 +41,12 @@ def converse(service: Service) -> Conversation:
     yield Send(_frame(0, (10, 40), _short(options.get("vhost", "/")) + _short("") + b"\0"))
     yield from _method(OPEN_OK, refusal="auth_failed")
     queue = options.get("queue")
-    if queue:
+    if queue or options.get("publish"):
         yield Send(_frame(1, (20, 10), _short("")))
         yield from _method(CHANNEL_OPEN_OK)
+    if options.get("publish"):
+        yield from _publish()
+    if queue:
         yield Send(_frame(1, (50, 10), struct.pack("!H", 0) + _short(queue) + b"\x01" + struct.pack("!I", 0)))
         _, arguments = yield from _method(DECLARE_OK)
         name = 1 + arguments[0]
@@ -49,6 +54,19 @@ def converse(service: Service) -> Conversation:
     yield Send(_frame(0, CLOSE, struct.pack("!H", 200) + _short("bye") + struct.pack("!HH", 0, 0)))
     yield from _method(CLOSE_OK)
     return Answer(f"logged in to {options.get('vhost', '/')}, {product}", facts)
+
+
+def _publish() -> Generator[Step, Any, None]:
+    """Publish to nobody, with a confirm: a broker under a memory or disk alarm tells a connection so only then."""
+    yield Send(_frame(1, (85, 10), b"\0"))
+    yield from _method(CONFIRM_OK)
+    yield Send(
+        _frame(1, (60, 40), struct.pack("!H", 0) + _short("") + _short(f"health-check-{secrets.token_hex(8)}") + b"\0")
+    )
+    header = struct.pack("!HHQH", 60, 0, 1, 0)
+    yield Send(struct.pack("!BHI", 2, 1, len(header)) + header + bytes([FRAME_END]))
+    yield Send(struct.pack("!BHI", 3, 1, 1) + b"x" + bytes([FRAME_END]))
+    yield from _method(ACK)
 
 
 def _method(
@@ -69,6 +87,11 @@ def _method(
         name = struct.unpack("!HH", payload[:4])
         if name == wanted:
             return name, payload[4:]
+        if name == BLOCKED:
+            raise Failure(
+                "writes_refused",
+                f"the broker takes no messages: {payload[5 : 5 + payload[4]].decode('utf-8', 'replace')}",
+            )
         if name in (CLOSE, CHANNEL_CLOSE):
             (code,) = struct.unpack("!H", payload[4:6])
             text = payload[7 : 7 + payload[6]].decode("utf-8", "replace")
@@ -119,7 +142,7 @@ def _long(data: bytes) -> bytes:
 
 
 # With this capability a broker tells a refused login at once instead of closing silently seconds later.
-_CAPABILITIES = b"\x1cauthentication_failure_closet\x01"
+_CAPABILITIES = b"\x1cauthentication_failure_closet\x01\x12connection.blockedt\x01"
 _PROPERTIES = _long(b"\x07productS" + _long(b"health_check") + b"\x0ccapabilitiesF" + _long(_CAPABILITIES))
 
 
@@ -154,6 +177,7 @@ PROBE = Probe(
         Field("user", WORD, "User; without one the broker's first answer is judged."),
         Field("password", WORD, "Password of the login.", secret=True),
         Field("vhost", TEXT, "Virtual host, default /."),
+        Field("publish", BOOLEAN, "true: publish a message that no queue gets, which tells a memory or disk alarm."),
         Field("queue", TEXT, "A queue that must exist; gives the facts `messages` and `consumers`."),
     ),
     facts={"messages": "number", "consumers": "number", "version": "text"},
@@ -168,6 +192,12 @@ PROBE = Probe(
         Example("a queue's depth", (_START, _TUNE, _frame(0, OPEN_OK, b"\0"), _frame(1, CHANNEL_OPEN_OK, _long(b"")),
                 _frame(1, DECLARE_OK, _short("q") + struct.pack("!II", 7, 1)), _frame(0, CLOSE_OK, b"")),
                 options={**_LOGIN, "queue": "q"}),
+        Example("a memory alarm", (_START, _TUNE, _frame(0, OPEN_OK, b"\0"), _frame(1, CHANNEL_OPEN_OK, _long(b"")),
+                _frame(1, CONFIRM_OK, b""), _frame(0, BLOCKED, _short("low on memory"))), "writes_refused",
+                options={**_LOGIN, "publish": True}),
+        Example("messages are taken", (_START, _TUNE, _frame(0, OPEN_OK, b"\0"), _frame(1, CHANNEL_OPEN_OK, _long(b"")),
+                _frame(1, CONFIRM_OK, b""), _frame(1, ACK, struct.pack("!QB", 1, 0)), _frame(0, CLOSE_OK, b"")),
+                options={**_LOGIN, "publish": True}),
         Example("AMQP 1.0 only", (b"AMQP\x03\x01\x00\x00",), "version_mismatch"),
         Example("an HTTP server", (b"HTTP/1.1 400 Bad Request\r\n\r\n",), "protocol_mismatch"),
         Example("truncated", (_START[:20],), "connection_closed", closes=True),

@@ -16,6 +16,8 @@ from senior_backend.health.probes import Probe
 from senior_backend.health.steps import Answer, Connect, Conversation, Exactly, Failure, Send, Some, Step
 
 TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "MX": 15, "TXT": 16, "AAAA": 28, "SRV": 33}
+TRIES = 3
+MAX_LABELS = 127
 _RCODES = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
 _RESPONSE, _TRUNCATED, _RECURSION_DESIRED = 0x8000, 0x0200, 0x0100
 
@@ -27,23 +29,17 @@ def converse(service: Service) -> Conversation:
     query = question(number, name, TYPES[record])
     host = service.host or system_server()
     yield Connect(host, service.port, transport="udp")
-    yield Send(query)
-    while True:
-        reply = yield Some()
-        if not reply:
-            raise Failure("connection_closed", "before an answer")
-        if len(reply) >= 12 and struct.unpack("!H", reply[:2])[0] == number:
-            break
+    reply = yield from _over_udp(query, number, service.timeout)
     if len(reply) >= 4 and struct.unpack("!H", reply[2:4])[0] & _TRUNCATED:
         reply = yield from _over_tcp(host, service.port, query)
     rcode, values = parse(reply, number, TYPES[record])
     facts = {"rcode": rcode, "answers": len(values), "address": values[0] if values else None}
     asked = {rule.subject for rule in service.expect}
     if rcode != "NOERROR" and "rcode" not in asked:
-        reason = "dns_nxdomain" if rcode == "NXDOMAIN" else "server_error"
+        reason = "not_found" if rcode == "NXDOMAIN" else "server_error"
         raise Failure(reason, f"{name}: {rcode}", facts)
     if not values and rcode == "NOERROR" and "answers" not in asked:
-        raise Failure("dns_nxdomain", f"{name} has no {record} record", facts)
+        raise Failure("not_found", f"{name} has no {record} record", facts)
     return Answer(f"{name} {record} {', '.join(values[:3])}" if values else f"{name}: {rcode}", facts)
 
 
@@ -74,17 +70,40 @@ def parse(reply: bytes, number: int, record: int) -> tuple[str, list[str]]:
         kind, _, _, size = struct.unpack("!HHIH", reply[at : at + 10])
         at += 10
         if kind == record:
-            values.append(_value(kind, reply[at : at + size]))
+            values.append(_value(kind, reply, at, size))
         at += size
     return _RCODES.get(flags & 15, f"RCODE{flags & 15}"), values
 
 
-def _value(kind: int, data: bytes) -> str:
+def _value(kind: int, reply: bytes, at: int, size: int) -> str:
+    data = reply[at : at + size]
     if kind in (TYPES["A"], TYPES["AAAA"]):
         return str(ipaddress.ip_address(data))
     if kind == TYPES["TXT"]:
         return data[1 : 1 + data[0]].decode("utf-8", "replace")
-    return f"{len(data)} bytes"
+    if kind == TYPES["MX"]:
+        return f"{struct.unpack('!H', data[:2])[0]} {_name(reply, at + 2)}"
+    if kind == TYPES["SRV"]:
+        priority, weight, port = struct.unpack("!HHH", data[:6])
+        return f"{priority} {weight} {port} {_name(reply, at + 6)}"
+    return _name(reply, at)
+
+
+def _name(data: bytes, at: int) -> str:
+    """Return the name at a place; a pointer may only lead back, so that this ends (RFC 1035, section 4.1.4)."""
+    labels: list[str] = []
+    while data[at]:
+        if data[at] & 0xC0 == 0xC0:
+            target = struct.unpack("!H", data[at : at + 2])[0] & 0x3FFF
+            if target >= at:
+                raise ValueError("a name that leads forward")
+            at = target
+            continue
+        labels.append(data[at + 1 : at + 1 + data[at]].decode("ascii", "replace"))
+        at += data[at] + 1
+        if len(labels) > MAX_LABELS:
+            raise ValueError("a name without an end")
+    return ".".join(labels) or "."
 
 
 def _skip_name(data: bytes, at: int) -> int:
@@ -93,6 +112,20 @@ def _skip_name(data: bytes, at: int) -> int:
             return at + 2
         at += data[at] + 1
     return at + 1
+
+
+def _over_udp(query: bytes, number: int, timeout: float) -> Generator[Step, Any, bytes]:
+    """Ask up to `TRIES` times, as every resolver does: a packet that is lost is no outage."""
+    for attempt in range(TRIES):
+        yield Send(query)
+        patience = timeout / (TRIES + 1) if attempt < TRIES - 1 else 0.0
+        while True:
+            reply: bytes = yield Some(patience)
+            if not reply:
+                break
+            if len(reply) >= 12 and struct.unpack("!H", reply[:2])[0] == number:
+                return reply
+    raise Failure("connection_closed", "before an answer")
 
 
 def _over_tcp(host: str, port: int, query: bytes) -> Generator[Step, Any, bytes]:
@@ -162,8 +195,8 @@ PROBE = Probe(
     validate=_validate,
     examples=(
         Example("an address", (_reply(0, b"\x7f\0\0\1"),), options=_ASKED),
-        Example("no such name", (_reply(3),), "dns_nxdomain", options=_ASKED),
-        Example("no such record", (_reply(0),), "dns_nxdomain", options=_ASKED),
+        Example("no such name", (_reply(3),), "not_found", options=_ASKED),
+        Example("no such record", (_reply(0),), "not_found", options=_ASKED),
         Example("the server fails", (_reply(2),), "server_error", options=_ASKED),
         Example("cut off", (_reply(0, b"\x7f\0\0\1")[:33],), "protocol_mismatch", options=_ASKED),
     ),

@@ -34,6 +34,9 @@ def converse(service: Service) -> Conversation:
     text = unquote(headers.get("grpc-message", ""))
     if headers.get(":status", "200") != "200":
         raise Failure("protocol_mismatch", f"HTTP/2 status {headers[':status']}: not a gRPC server")
+    kind = headers.get("content-type", "application/grpc")
+    if not kind.startswith("application/grpc"):
+        raise Failure("protocol_mismatch", f"HTTP/2, but not gRPC: an answer of type {printable(kind)}")
     if status == "12":
         raise Failure("unsupported", "the server has no health service (UNIMPLEMENTED); add grpc.health.v1 to it")
     if status in ("16", "7"):
@@ -58,7 +61,7 @@ def _request(service: Service, name: str) -> bytes:
     for key, value in (service.options.get("headers") or {}).items():
         block += literal(key.lower(), value)
     raw = name.encode()
-    payload = b"\x0a" + bytes([len(raw)]) + raw if raw else b""
+    payload = b"\x0a" + _varint(len(raw)) + raw if raw else b""
     body = b"\0" + struct.pack("!I", len(payload)) + payload
     settings = struct.pack("!HIHI", 1, 0, 2, 0)  # HEADER_TABLE_SIZE 0, ENABLE_PUSH 0
     return (
@@ -67,6 +70,10 @@ def _request(service: Service, name: str) -> bytes:
         + frame(HEADERS, END_HEADERS, 1, block)
         + frame(DATA, END_STREAM, 1, body)
     )
+
+
+def _varint(number: int) -> bytes:
+    return bytes([number]) if number < 128 else bytes([number % 128 + 128]) + _varint(number // 128)
 
 
 def _response() -> Generator[Step, Any, tuple[dict[str, str], bytes]]:
@@ -168,6 +175,8 @@ PROBE = Probe(
         Example("an unknown service", (_said(_trailers("5")),), "not_found", options={"service": "x"}),
         Example("no health service", (_said(_trailers("12")),), "unsupported"),
         Example("a call without credentials", (_said(_trailers("16")),), "auth_failed"),
+        Example("another HTTP/2 server", (_said(frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x88" +
+                literal("content-type", "text/plain"))),), "protocol_mismatch"),
         Example("it goes away", (_said(frame(GOAWAY, 0, 0, b"\0" * 8)),), "server_error"),
         Example("an HTTP/1 server", (b"HTTP/1.1 400 Bad Request\r\n\r\n",), "protocol_mismatch"),
         Example("a broken header block", (_said(frame(HEADERS, 5, 1, b"\xff\xff\xff\xff\xff\xff")),),

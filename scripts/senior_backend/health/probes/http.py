@@ -34,6 +34,7 @@ MAX_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SAFE = "/:?#[]@!$&'()*+,;=%~-._"
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9/._~-]*")
+_TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
 _BLANK = re.compile(r"[\0- ]")
 
 
@@ -117,6 +118,8 @@ def response(method: str) -> Generator[Step, Any, tuple[int, dict[str, str], byt
 def head() -> Generator[Step, Any, tuple[int, dict[str, str]]]:
     """Read a status line and headers."""
     first = yield Exactly(5)
+    if first[3:] == b"\4\0":  # the SETTINGS frame that begins HTTP/2 (RFC 9113, section 3.4)
+        raise Failure("version_mismatch", "the server speaks HTTP/2 only, and this check HTTP/1.1")
     if first != b"HTTP/":
         raise stranger("HTTP", first)
     block = yield Until(b"\r\n\r\n", HEAD_LIMIT)
@@ -148,7 +151,11 @@ def _chunks() -> Generator[Step, Any, bytes]:
 
 
 def _answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
-    return Answer(f"HTTP {status}", {"status": status, "size": len(body)}, headers, body)
+    note = f"HTTP {status}"
+    title = _TITLE.search(body) if "html" in headers.get("content-type", "") else None
+    if title:  # a page where a health answer was expected: of a frontend that answers to every path, of a maintenance
+        note += f", a page with the title {printable(b' '.join(title[1].split()))}"
+    return Answer(note, {"status": status, "size": len(body)}, headers, body)
 
 
 def _expected(service: Service, status: int) -> bool:
@@ -230,6 +237,9 @@ PROBE = Probe(
         Example("503", (b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n",), "http_status"),
         Example("a redirect to a login page", (b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",),
                 "redirect_blocked"),
+        Example("a page", (b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n\r\n<title>Back soon</title>",), closes=True,
+                note="Back soon"),
+        Example("HTTP/2 only", (b"\0\0\x12\4\0\0\0\0\0",), "version_mismatch"),
         Example("a truncated body", (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok",), "connection_closed",
                 closes=True),
         Example("a lying chunk size", (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",),

@@ -43,18 +43,21 @@ _REASONS = {
     1203: "too_many_connections",
     1226: "too_many_connections",
     1129: "host_blocked",
-    1130: "auth_failed",
+    1130: "not_allowed",
     1044: "auth_failed",
     1045: "auth_failed",
     1698: "auth_failed",
     1049: "not_found",
     1053: "shutting_down",
     1927: "shutting_down",
+    1820: "auth_failed",
+    1862: "auth_failed",
+    9001: "upstream_down",
 }
 
 
 def converse(service: Service) -> Conversation:
-    """Log in, ping, run the query, quit."""
+    """Log in, run the query, else the least that proves a session, and quit."""
     options = service.options
     socket = options.get("socket")
     yield Connect(socket, 0, transport="unix") if socket else Connect(service.host, service.port)
@@ -86,10 +89,18 @@ def converse(service: Service) -> Conversation:
         if user is None and denied.reason == "auth_failed":
             return Answer(f"accepts connections, {version}; no login was configured", facts)
         raise Failure(denied.reason, denied.detail, facts)
-    yield Send(_wrap(b"\x0e", 0))  # COM_PING
-    yield from _ok()
     if options.get("query"):
-        facts["value"] = yield from _query("SET SESSION TRANSACTION READ ONLY", options["query"])
+        yield Send(_wrap(b"\x03SET SESSION TRANSACTION READ ONLY", 0))
+        yield from _ok()
+        facts["value"] = yield from _query(options["query"], "query_failed")
+    else:
+        try:
+            yield from _query("SELECT 1")  # a proxy answers COM_PING by itself
+        except Failure as failure:
+            if failure.reason != "read_timeout":
+                raise
+            waits = "the login is accepted, and no query runs: so does a proxy without a living server"
+            raise Failure("upstream_down", f"{failure.detail}; {waits}", facts) from None
     yield Send(_wrap(b"\x01", 0))  # COM_QUIT
     return Answer(f"logged in as {user or 'health_check'}, {version}", facts)
 
@@ -101,6 +112,8 @@ def _greeting(data: bytes) -> tuple[str, bytes, int, str]:
         raise Failure("protocol_mismatch", f"not MySQL: the greeting begins {printable(data[:40])}")
     end = data.index(0, 1)
     version = data[1:end].decode("utf-8", "replace")
+    if "MariaDB" in version:
+        version = version.removeprefix("5.5.5-")  # put before it for old replicas' sake
     at = end + 5
     salt = data[at : at + 8]
     low, _, _, high, size = struct.unpack("<HBHHB", data[at + 9 : at + 17])
@@ -178,14 +191,13 @@ def _ok() -> Generator[Step, Any, None]:
         raise _error(data)
 
 
-def _query(setup: str, text: str) -> Generator[Step, Any, str | int | float | bool | None]:
-    """Run a query; return the first column of the first row."""
-    yield Send(_wrap(b"\x03" + setup.encode(), 0))
-    yield from _ok()
+def _query(text: str, reason: str = "") -> Generator[Step, Any, str | int | float | bool | None]:
+    """Run a query; return the first column of the first row. It fails for `reason`, else for what its error tells."""
     yield Send(_wrap(b"\x03" + text.encode(), 0))
     _, data = yield from _packet()
     if data[:1] == b"\xff":
-        raise Failure("query_failed", _error(data).detail)
+        failure = _error(data)
+        raise Failure(reason or failure.reason, failure.detail)
     if data[:1] == b"\0":
         return None  # no result set
     columns, _ = _length(data, 0)
@@ -258,6 +270,11 @@ def _err(code: int, text: bytes, number: int = 2) -> bytes:
     return _wrap(b"\xff" + struct.pack("<H", code) + b"#HY000" + text, number)
 
 
+def _rows(*values: bytes) -> bytes:
+    packets = [b"\1", b"column", b"\xfe\0\0\2\0", *(bytes([len(item)]) + item for item in values), b"\xfe\0\0\2\0"]
+    return b"".join(_wrap(packet, number) for number, packet in enumerate(packets, 1))
+
+
 _LOGIN = {"user": "app", "password": "x"}
 _TRUSTING = {**_LOGIN, "allow_public_key_retrieval": True}
 _SWITCH = _wrap(b"\xfecaching_sha2_password\0" + b"a" * 20 + b"\0", 2)
@@ -289,16 +306,20 @@ PROBE = Probe(
     facts={"value": "any", "version": "text"},
     from_url=_from_url,
     examples=(
-        Example("a login", (_HELLO, _OK, _OK), options=_LOGIN),
+        Example("a login", (_HELLO, _OK, _rows(b"1")), options=_LOGIN),
+        Example("a query", (_HELLO, _OK, _OK, _rows(b"42")), options={**_LOGIN, "query": "select 42"}),
+        Example("a proxy without a server", (_HELLO, _OK, _err(9001, b"Max connect timeout", 1)), "upstream_down",
+                options=_LOGIN),
         Example("no login configured", (_HELLO, _err(1045, b"Access denied")), note="accepts connections"),
         Example("a wrong password", (_HELLO, _err(1045, b"Access denied")), "auth_failed", options=_LOGIN),
         Example("too many connections", (_err(1040, b"Too many connections", 0),), "too_many_connections"),
+        Example("this host is not let in", (_err(1130, b"Host 'h' is not allowed to connect", 0),), "not_allowed"),
         Example("this host is blocked", (_err(1129, b"Host is blocked", 0),), "host_blocked"),
         Example("shutting down", (_err(1053, b"Server shutdown in progress", 0),), "shutting_down"),
         Example("another login plugin", (_HELLO, _wrap(b"\xfemysql_native_password\0" + b"a" * 20 + b"\0", 2),
-                _wrap(b"\0\0\0\2\0\0\0", 4), _OK), options=_LOGIN),
+                _wrap(b"\0\0\0\2\0\0\0", 4), _rows(b"1")), options=_LOGIN),
         Example("a full login with the server's key", (_HELLO, _SWITCH, _wrap(b"\x01\x04", 4), _wrap(_KEY, 6),
-                _wrap(b"\0\0\0\2\0\0\0", 8), _OK), options=_TRUSTING),
+                _wrap(b"\0\0\0\2\0\0\0", 8), _rows(b"1")), options=_TRUSTING),
         Example("a key that is none", (_HELLO, _wrap(b"\x01-----BEGIN x\n!\n", 2)), "protocol_mismatch",
                 options=_TRUSTING),
         Example("a key from a server that may be anybody", (_HELLO, _wrap(_KEY, 2)), "unsupported", options=_LOGIN),

@@ -30,7 +30,12 @@ def converse(service: Service) -> Conversation:
     info = json.loads((yield Until(b"\r\n", 65536)))
     facts: dict[str, Any] = {"version": info.get("version"), "jetstream": bool(info.get("jetstream"))}
     if (info.get("tls_required") or options.get("starttls")) and service.tls is None:
-        yield StartTls(service.host, service.tls_options)
+        try:
+            yield StartTls(service.host, service.tls_options)
+        except Failure as failure:
+            if failure.reason != "protocol_mismatch":
+                raise
+            raise _error((yield Until(b"\r\n", 4096)).decode("utf-8", "replace").strip().removeprefix("-ERR")) from None
     user, token = options.get("user"), options.get("token")
     if info.get("auth_required") and user is None and token is None:
         return Answer(f"NATS {facts['version']}; it wants a login, none was configured", facts)

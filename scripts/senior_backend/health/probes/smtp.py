@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator
 from typing import Any
 
@@ -18,8 +19,11 @@ def converse(service: Service) -> Conversation:
     yield connect_step(service)
     code, lines = yield from _reply()
     if code != 220:
-        reason = "too_many_connections" if code == 421 else "not_serving"
-        raise Failure(reason, f"greeted with {code} {lines[0]}")
+        if code != 421:  # then the server closes by itself
+            yield Send(b"QUIT\r\n")
+            with contextlib.suppress(Failure):
+                yield from _reply()
+        raise Failure(_why(lines[0].lower()), f"greeted with {code} {lines[0]}")
     banner = lines[0]
     extensions = yield from _hello()
     facts: dict[str, Any] = {"starttls": "STARTTLS" in extensions}
@@ -35,6 +39,15 @@ def converse(service: Service) -> Conversation:
     yield Send(b"QUIT\r\n")
     yield from _reply()
     return Answer(banner, facts)
+
+
+def _why(text: str) -> str:
+    """Return the reason of a greeting that is none; the codes 421 and 554 have many (RFC 5321, section 4.2.3)."""
+    if "too many" in text or "connection" in text:
+        return "too_many_connections"
+    if "rejected" in text or "denied" in text or "blocked" in text:
+        return "not_allowed"
+    return "shutting_down" if "shutting down" in text or "shutdown" in text else "not_serving"
 
 
 def _hello() -> Generator[Step, Any, set[str]]:
@@ -74,7 +87,10 @@ PROBE = Probe(
         Example("a greeting", (_GREETING, _EHLO, b"221 bye\r\n")),
         Example("a greeting of several lines", (b"220-hello\r\n220 there\r\n", _EHLO, b"221 bye\r\n")),
         Example("too busy", (b"421 too many connections\r\n",), "too_many_connections"),
-        Example("no service", (b"554 no SMTP service here\r\n",), "not_serving"),
+        Example("shutting down", (b"421 4.3.2 Service shutting down\r\n",), "shutting_down"),
+        Example("this host is not let in", (b"554 5.7.1 Client host rejected: Access denied\r\n", b"221 bye\r\n"),
+                "not_allowed"),
+        Example("no service", (b"554 no SMTP service here\r\n", b"221 bye\r\n"), "not_serving"),
         Example("STARTTLS is not offered", (_GREETING, b"250 mail.example.org\r\n"), "tls_handshake",
                 options={"starttls": True}),
         Example("an SSH server", (b"SSH-2.0-OpenSSH_9.2\r\n",), "protocol_mismatch"),

@@ -35,7 +35,10 @@ def converse(service: Service) -> Conversation:
     status, received = yield from http_probe.head()
     if status != 101:
         reason = "auth_failed" if status in (401, 403) else "http_status"
-        raise Failure(reason, f"the upgrade was answered with {status}", {"status": status})
+        detail = f"the upgrade was answered with {status}"
+        if 200 <= status < 300:
+            reason, detail = "protocol_mismatch", f"{detail}: the path is no WebSocket, or a proxy drops `Upgrade`"
+        raise Failure(reason, detail, {"status": status})
     expected = base64.b64encode(hashlib.sha1(nonce.encode() + _GUID, usedforsecurity=False).digest()).decode()
     if received.get("sec-websocket-accept") != expected:
         raise Failure("protocol_mismatch", "Sec-WebSocket-Accept is wrong: not a WebSocket server")
@@ -101,7 +104,9 @@ PROBE = Probe(
         Example("the key of RFC 6455 with a wrong answer", (_SWITCH.replace(b"s3pP", b"AAAA"),), "protocol_mismatch",
                 options=_NONCE),
         Example("refused", (b"HTTP/1.1 403 Forbidden\r\n\r\n",), "auth_failed", options=_NONCE),
-        Example("no upgrade", (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",), "http_status", options=_NONCE),
+        Example("no upgrade", (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",), "protocol_mismatch", options=_NONCE),
+        Example("a proxy without a backend", (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",), "http_status",
+                options=_NONCE),
         Example("closed at once", (_SWITCH, b"\x88\x02\x03\xf3"), "not_serving", options=_NONCE),
     ),
 )  # fmt: skip
