@@ -191,9 +191,13 @@ def test_wait_ends_when_everything_is_up_and_runs_the_command(tmp_path: Path) ->
     opened[0].close()
     assert (done.returncode, done.stdout) == (0, "ran 7\n")
     began = time.perf_counter()
-    done = call("--services", file, "--wait", "1s")
-    assert (done.returncode, "not up within" in done.stdout) == (1, True)
+    done = call("--services", file, "--wait", "1s", "--json")
+    report = json.loads(done.stdout)
+    assert (done.returncode, "not up within" in report["summary"]) == (1, True)
+    assert not any("--wait" in one["command"] for one in report["next"]), "it has waited already"
     assert time.perf_counter() - began < 5
+    once = json.loads(call("--services", file, "--json").stdout)
+    assert any("--wait" in one["command"] for one in once["next"])
 
 
 @pytest.mark.slow

@@ -86,7 +86,7 @@ def report_on(
         verdict.summary,
         (*extra, *session.warnings, *findings(verdict)),
         _data.of_verdict(verdict, None if options.output else _data.SHOWN),
-        next_commands(verdict, session.path),
+        next_commands(verdict, session.path, waited=bool(options.wait)),
     )
     for name, path in targets:
         write_format(name, path, report, verdict)

@@ -92,7 +92,8 @@ _ALL = (
     Reason("starting_up", "down", "the server is starting or recovering", "Wait (`--wait 60s`); if it stays so, read "
            "the server's log."),
     Reason("shutting_down", "down", "the server is shutting down", "Find out who stopped it."),
-    Reason("loading", "down", "the server is loading its data set", "Wait (`--wait 60s`) until the data is in memory."),
+    Reason("loading", "down", "the server is loading its data set", "Wait (`--wait 60s`); `INFO persistence` says how "
+           "much is left. If that stands still, read the server's log."),
     Reason("replica_disconnected", "down", "the replica has lost its primary", "Check the primary and the replication "
            "link."),
     Reason("host_blocked", "down", "the server blocks this host after too many connection errors", "Unblock it: "

@@ -116,14 +116,14 @@ def explain(result: Result, *, excerpt: bool = True) -> str:
     return f"{text}; it answered: {result.excerpt}" if result.excerpt and excerpt else text
 
 
-def next_commands(verdict: Verdict, services_path: str) -> tuple[NextCommand, ...]:
-    """Return what is worth running now."""
+def next_commands(verdict: Verdict, services_path: str, *, waited: bool = False) -> tuple[NextCommand, ...]:
+    """Return what is worth running now, after a run that has `waited` or not."""
     if services_path == STANDARD_INPUT:
         return ()
     again = f"python3 scripts/health_check.py --services {services_path}"
     reasons = {result.reason for result in verdict.results}
     steps = []
-    if reasons & {"starting_up", "loading", "refused"}:
+    if reasons & {"starting_up", "loading", "refused"} and not waited:
         steps.append(NextCommand(f"{again} --wait 60s", "waits until everything is up, for services that are starting"))
     if reasons & {"exec_not_allowed"}:
         steps.append(NextCommand(f"{again} --allow-exec", "runs the commands of services.yaml too"))
