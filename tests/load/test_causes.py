@@ -168,8 +168,8 @@ def test_a_pool_is_only_named_by_what_was_seen_alone() -> None:
 
 
 def test_a_disturbed_generator_leaves_out_what_rests_on_times() -> None:
-    leaking = noisy(*(5.0 + 0.05 * place for place in range(600)))
-    result = made(leaking, lag_ms=30.0)
+    leaking = noisy(*(5.0 + 0.015 * place for place in range(600)))
+    result = made(leaking, gap_ms=17.0, lag_ms=30.0)
     summary = statistics.summarize(result)
     assert "leak" in {finding.code for finding in findings.explain(result, summary)}
     assert not {finding.code for finding in findings.explain(result, summary, disturbed=True)} & CAUSES

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from senior_backend.load import findmax, slo, statistics
-from senior_backend.load.findmax import Cause, FindMaxResult, Options, Point
+from senior_backend.load.findmax import Cause, Depth, FindMaxResult, Options, Point
 from senior_backend.load.model import Gauges
 from tests.load import harness
 from tests.load.harness import server
@@ -45,7 +45,7 @@ def search(
     """Search an arithmetic server; every `noise`-th probe fails by chance."""
     asked = 0
 
-    def probe(rate: float, _: float) -> Point:
+    def probe(rate: float, _: Depth) -> Point:
         nonlocal asked
         asked += 1
         if noise and asked % noise == 0 and rate <= capacity:
@@ -142,7 +142,7 @@ def find(search: Search) -> FindMaxResult:
                 harness.plan(port, 1, 1, arrivals="constant", connections=search.connections),
                 harness.get(port),
                 slo.parse(search.objectives),
-                Options(start_rate=search.start, probe_s=1.0),
+                Options(start_rate=search.start, probe_s=1.0, arrivals="constant"),
             )
         if search.is_right(result):
             break

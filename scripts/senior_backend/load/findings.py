@@ -6,16 +6,17 @@ that is not sure says nothing.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import median
+from statistics import mean, median, stdev
 from typing import TYPE_CHECKING
 
 from senior_backend.console.report import Finding
 from senior_backend.load.model import NANOSECONDS, ErrorKind
-from senior_backend.load.statistics import MS, falls_behind, show_ms, slope, steady_rate
+from senior_backend.load.statistics import MS, answered_before, falls_behind, show_ms, slope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,10 +41,11 @@ SLOW_FACTOR = 5
 QUEUEING = 2.0
 """Requests among many others that take twice as long as those alone have been queueing."""
 POOL_TOLERANCE = 0.12
-EQUAL = 1.1
 SMALL_POOL = 8
 SURE = 0.2
 """Up to here, and this near to a whole number, the estimate tells one size from the next."""
+ALONE_LEAST = 5
+"""So many requests without any other say what one takes; a queue of constant length looks as even as no queue."""
 RACES_SHARE = 0.02
 """Closing idle connections meets few requests; more than 2 % is something else."""
 NEW_SHARE = 0.8
@@ -51,8 +53,6 @@ OUTAGE_LEAST = 10
 OUTAGE_SHARE = 0.7
 OUTAGE_ANSWERS = 3
 """An outage: at least ten failed requests in a row and 70 % of all failures, with no more than three other answers."""
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
-REDIRECT_SHARE = 0.5
 COLD_FLAT = 1.5
 """After a cold start the second half is even: its slowest second is at most 1.5 times its quickest."""
 SLOWEST_LEAST = 10
@@ -65,8 +65,12 @@ and the middle 80 % of the slow ones spread over at least 40 % of the run."""
 BLOCKS = 8
 LEAK_GROWTH = 0.3
 LEAK_ORDER = 0.7
-QUEUE_GROWTH = 3
-"""A leak: block medians grow by 30 % over the run, and at least 70 % of all pairs of blocks are in rising order."""
+QUEUE_GROWTH = 1.15
+MATCHED_LEAST = 3
+MATCHED_SHARE = 0.1
+"""A leak: block medians grow by 30 % over the run, and at least 70 % of all pairs of blocks are in rising order. It is
+none when requests that meet as many others take as long as before: a tenth of a third of the run has to be like that,
+three of a kind, to tell. Else growth in what is in flight leaves both possible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,19 +146,16 @@ class View:
         )
         return fine[: max(5, len(fine) // 100)]
 
-    def surely_alone(self) -> float:
-        """Return the service time without a queue, where the run shows it; else 0.
-
-        Either some requests did meet few others, or the quickest all take the same: what a queue makes is never equal.
-        """
-        few, alone = self._fewest(), self.alone()
-        if few and few[0][0] <= 1 and not self.result.plan.warmup_s:
-            return alone  # with a warm-up, requests that are not in the samples were in flight at the start
-        good = sorted(took for took, error in zip(self.service, self.error, strict=True) if not error)
-        if len(good) < LEAST_ROWS:
-            return 0.0
-        least, low = good[len(good) // 100], good[len(good) // 20]
-        return low if low <= EQUAL * least else 0.0
+    def met_none(self) -> list[int]:
+        """Return the service times of good requests that met no others when they were sent."""
+        gauges, warm = self.result.gauges, self.result.plan.warmup_s * NANOSECONDS
+        # What the warm-up left in flight is not among the rows: until the server was idle once, they count too few.
+        idle = (at for at, backlog in zip(gauges.at_ns, gauges.backlog, strict=True) if at >= warm and not backlog)
+        since = next(idle, None) if warm else 0
+        if since is None:
+            return []
+        rows = zip(self.sent, self.service, self.in_flight, self.error, strict=True)
+        return [took for sent, took, others, error in rows if not others and not error and sent >= since]
 
     def usual(self) -> float:
         """Return what an answer takes without a queue: under overload, most have queued."""
@@ -283,32 +284,57 @@ def saturated(view: View) -> bool:
     return falls_behind(view.result) is not None
 
 
-def pool_size(view: View) -> float:
-    """Return how many requests the server works on at a time, by Little's law: throughput times service time alone."""
-    return steady_rate(view.result) * view.surely_alone() / NANOSECONDS
-
-
 def pool(view: View) -> list[Finding]:
-    """Say how many requests the server can work on at once, when it cannot keep up."""
+    """Say how many requests the server can work on at once, when it cannot keep up and single requests were seen."""
     if not saturated(view) or find_stalls(view) or view.summary.error_share > 0.05:
         return []
-    size, alone = pool_size(view), view.surely_alone()
+    rate, least = _busy(view)
+    message = pool_sentence(rate, view.met_none())
+    size = rate * mean(view.met_none()) / NANOSECONDS if message else 0.0
+    if message is None or size > least or size > 0.9 * view.result.generator.connections_cap:
+        return []  # not all of them were busy, or it is the generator's own pool
+    return [Finding("pool", "warning", message, fix=POOL_FIX)]
+
+
+POOL_FIX = "more workers, a larger pool, or less work for each request"
+
+
+def pool_sentence(rate: float, alone: Sequence[int]) -> str | None:
+    """Return how many requests a server works on at a time, by Little's law; None where the data do not show it.
+
+    `rate` is its throughput while requests wait, and `alone` what requests took that met no others, in ns: with others,
+    they queue, and then the product is the length of the queue.
+    """
+    if len(alone) < ALONE_LEAST:
+        return None
+    took = mean(alone)
+    size, error = rate * took / NANOSECONDS, stdev(alone) / math.sqrt(len(alone)) / took
     whole = round(size)
-    if size > 0.9 * view.result.generator.connections_cap:
-        return []  # the generator's own pool
-    if whole < 1 or abs(size - whole) > POOL_TOLERANCE * whole:
-        return []
+    if whole < 1 or abs(size - whole) > POOL_TOLERANCE * whole or 2 * error > POOL_TOLERANCE:
+        return None
     if whole == 1:
         at_a_time = "one at a time: a single worker or a lock?"
-    elif whole <= SMALL_POOL and abs(size - whole) <= SURE:
+    elif whole <= SMALL_POOL and abs(size - whole) <= SURE and 2 * error * size <= SURE:
         at_a_time = f"{whole} at a time: a pool of {whole}?"
     else:
         at_a_time = f"about {whole} at a time: a pool of that size, or that many fill the CPU?"
-    message = (
-        f"throughput stops at {steady_rate(view.result):.0f} requests/s while a request alone takes "
-        f"{show_ms(alone)}: {at_a_time}"
+    return f"throughput stops at {rate:.0f} requests/s while a request alone takes {show_ms(took)}: {at_a_time}"
+
+
+def _busy(view: View) -> tuple[float, float]:
+    """Return responses per second in the last third of the time, and the least backlog in it."""
+    result = view.result
+    end = result.plan.warmup_s + result.measured_s
+    start = end - result.measured_s / 3
+    least = min(
+        (
+            backlog
+            for at, backlog in zip(result.gauges.at_ns, result.gauges.backlog, strict=True)
+            if start * NANOSECONDS <= at <= end * NANOSECONDS
+        ),
+        default=0,
     )
-    return [Finding("pool", "warning", message, fix="more workers, a larger pool, or less work for each request")]
+    return (answered_before(result, end) - answered_before(result, start)) / max(end - start, 1e-9), least
 
 
 def queueing(view: View) -> list[Finding]:
@@ -364,10 +390,35 @@ def trend(view: View) -> list[Finding]:
     if saturated(view):
         return [Finding("growing", "info", message + ", as the backlog grows")]
     first, last = _ends(view.in_flight)
-    if last > first + QUEUE_GROWTH:
-        message += f", and {last:.0f} instead of {first:.0f} others are in flight: a queue that grows, or a leak"
-        return [Finding("growing", "info", message, fix="a longer run at a lower rate tells which")]
+    rises = _slower_at_equal_load(view)
+    if rises is False or (rises is None and last > QUEUE_GROWTH * first + 1):
+        message += f", and {last:.0f} instead of {first:.0f} others are in flight: a queue that grows"
+        message += "" if rises is False else ", or a leak"
+        return [Finding("growing", "info", message, fix="a longer run at a lower rate tells what it is")]
     return [Finding("leak", "warning", message, fix="look for what grows: memory, rows, open cursors; run it longer")]
+
+
+def _slower_at_equal_load(view: View) -> bool | None:
+    """Whether late requests took longer than early ones that met as many others; None where too few did.
+
+    More in flight is no sign of either: by Little's law a leak makes requests meet more others, as a queue does.
+    """
+    width = len(view.service) // 3
+    early: defaultdict[int, list[int]] = defaultdict(list)
+    late: defaultdict[int, list[int]] = defaultdict(list)
+    for groups, start in ((early, 0), (late, len(view.service) - width)):
+        for others, took in zip(
+            view.in_flight[start : start + width], view.service[start : start + width], strict=True
+        ):
+            groups[others].append(took)
+    shared = [others for others in early if min(len(early[others]), len(late[others])) >= MATCHED_LEAST]
+    weights = [min(len(early[others]), len(late[others])) for others in shared]
+    if sum(weights) < MATCHED_SHARE * width:
+        return None
+    ratios = [median(late[others]) / max(median(early[others]), 1) for others in shared]
+    matched = sum(ratio * weight for ratio, weight in zip(ratios, weights, strict=True)) / sum(weights)
+    whole = median(view.service[-width:]) / max(median(view.service[:width]), 1)
+    return bool(matched - 1 > (whole - 1) / 2)
 
 
 def _ends(column: Sequence[int]) -> tuple[float, float]:
@@ -441,21 +492,6 @@ def _longest_run(flags: Sequence[bool]) -> tuple[int, int]:
             best = (start, place)
         start = place + 1
     return best
-
-
-def redirects(view: View) -> list[Finding]:
-    """Say when redirects were measured, not what they lead to."""
-    seen = Counter(status for status in view.status if status in REDIRECTS)
-    if seen.total() < REDIRECT_SHARE * len(view.status):
-        return []
-    status, _ = seen.most_common(1)[0]
-    message = (
-        f"{seen.total():,} of {len(view.status):,} answers are redirects (status {status}): they were measured, not "
-        "what they lead to"
-    )
-    return [
-        Finding("redirects", "warning", message, fix="name the path that Location shows, often with another / or host")
-    ]
 
 
 def failures_by_load(view: View) -> list[Finding]:
@@ -586,7 +622,6 @@ RULES: tuple[Callable[[View], list[Finding]], ...] = (
     stalls,
     failures_by_load,
     connection_limit,
-    redirects,
     pool,
     trend,
     queueing,
@@ -595,4 +630,4 @@ RULES: tuple[Callable[[View], list[Finding]], ...] = (
     cold_start,
     connections,
 )
-DISTURBED_RULES = (outage, stalls, failures_by_load, redirects, connections)
+DISTURBED_RULES = (outage, stalls, failures_by_load, connections)

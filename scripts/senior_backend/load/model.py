@@ -145,6 +145,8 @@ class Plan:
     max_body_bytes: int = 64 * 1024 * 1024
     max_kept_body_bytes: int = 4 * 1024 * 1024
     """How much of a body is kept for a check or an extraction."""
+    redirects_expected: frozenset[int] = frozenset()
+    """Requests, by index, of which a redirect is what is to be measured."""
     exact_samples: int = 10_000_000
     """Beyond this many samples, further ones are folded into histograms (error below 0.1 %)."""
 

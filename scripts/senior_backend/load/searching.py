@@ -33,7 +33,7 @@ def report(call: Prepared) -> tuple[Report, str]:
     options, plan = call.options, call.settings.plan
     start = options.rps or min(max(stage.start_rate for stage in plan.stages), DEFAULT_START)
     greatest = options.max_rate or (rails.PRIVATE_CAPS if call.to.private else rails.PUBLIC_CAPS).rate
-    search = findmax.Options(start_rate=min(start, greatest), greatest_rate=greatest)
+    search = findmax.Options(start_rate=min(start, greatest), greatest_rate=greatest, arrivals=plan.arrivals)
     watcher = server_view.watcher(options, call.tls, 0.0)
     with watcher, Bar("find-max") as bar:
         call, workload = trial.opened(call)
@@ -78,7 +78,7 @@ def verdict(result: FindMaxResult, call: Prepared) -> tuple[ExitCode, str]:
         return ExitCode.INTERRUPTED, f"interrupted after {len(result.points)} probes{held}"
     if result.highest is None:
         lowest = min((point.rate for point in result.points), default=0.0)
-        code = ExitCode.UNDECIDED if result.cause in ("generator", "cap") else ExitCode.FAILED
+        code = ExitCode.UNDECIDED if result.cause in ("generator", "cap", "redirects") else ExitCode.FAILED
         return code, f"not even {lowest:g} requests/s meet {slo}: {result.reason}"
     rate = f"{result.highest.rate:,.0f} requests/s"
     if result.cause == "none":

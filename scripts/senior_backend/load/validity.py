@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from senior_backend.console.report import Finding
 from senior_backend.load.model import NANOSECONDS, ErrorKind
 from senior_backend.load.samples import Distribution
-from senior_backend.load.statistics import MS, falls_behind, show_ms
+from senior_backend.load.statistics import MS, falls_behind, redirected, show_ms
 
 if TYPE_CHECKING:
     from senior_backend.load.model import RunResult
@@ -37,6 +37,7 @@ WAIT_SHARE = 0.1
 SLOWED = 2.0
 """A server whose service time, while requests wait, is this many times its quick answers is slow itself."""
 FD_SHARE = 0.9
+REDIRECT_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,9 @@ def judge(result: RunResult, summary: Summary) -> Validity:
     if not summary.planned:
         reason = Finding("nothing-measured", "error", "no request was measured", fix="run longer, or ask a higher rate")
         return Validity(False, "generator", (reason,))
+    elsewhere = _redirected(result)
+    if elsewhere is not None:
+        return Validity(False, "none", (elsewhere,))
     reasons = [*_generator(result)]
     invalid = [reason for reason in reasons if reason.severity == "error"]
     if invalid:
@@ -66,6 +70,21 @@ def judge(result: RunResult, summary: Summary) -> Validity:
         return Validity(False, "cap", (cap, *reasons))
     told = [finding for finding in (server, cap) if finding is not None]
     return Validity(True, "server" if told else "none", (*told, *reasons))
+
+
+def _redirected(result: RunResult) -> Finding | None:
+    """Return that redirects were measured: what users wait for is what those lead to."""
+    seen = redirected(result)
+    if seen.total() < REDIRECT_SHARE * len(result.samples):
+        return None
+    status, _ = seen.most_common(1)[0]
+    return Finding(
+        "redirects",
+        "error",
+        f"{seen.total():,} of {len(result.samples):,} answers are redirects (status {status}), not what they lead to",
+        fix="name the path that Location shows, often with another / or host, or log in; where the redirect itself is "
+        f"what to measure, add --expect-status {status}, or expect_status in the scenario",
+    )
 
 
 def _generator(result: RunResult) -> list[Finding]:
