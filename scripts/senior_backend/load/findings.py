@@ -10,12 +10,13 @@ import math
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from statistics import mean, median, stdev
 from typing import TYPE_CHECKING
 
 from senior_backend.console.report import Finding
 from senior_backend.load.model import NANOSECONDS, ErrorKind
+from senior_backend.load.samples import Samples
 from senior_backend.load.statistics import MS, answered_before, falls_behind, show_ms, slope
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ NEW_SHARE = 0.8
 OUTAGE_LEAST = 10
 OUTAGE_SHARE = 0.7
 OUTAGE_ANSWERS = 3
+TOO_MANY = 429
 """An outage: at least ten failed requests in a row and 70 % of all failures, with no more than three other answers."""
 COLD_FLAT = 1.5
 """After a cold start the second half is even: its slowest second is at most 1.5 times its quickest."""
@@ -90,6 +92,8 @@ class View:
     request: Sequence[int]
     in_flight: Sequence[int]
     """How many other requests were in flight when this one was sent."""
+    good: Sequence[tuple[int, int]]
+    """How many others each good request met, and what it took, those of the warm-up included."""
     dones: Sequence[int]
     """All ends in order."""
 
@@ -107,20 +111,33 @@ class View:
         )
         sent = [due + late + waited for due, late, waited in zip(intended, lag, wait, strict=True)]
         done = [due + took for due, took in zip(intended, response, strict=True)]
-        sends, dones = sorted(sent), sorted(done)
+        service = [end - start for end, start in zip(done, sent, strict=True)]
+        warm = result.warmup_samples or Samples()
+        early = zip(warm.intended, warm.lag, warm.wait, strict=True)
+        early_sent = [due + late + waited for due, late, waited in early]
+        early_done = [due + took for due, took in zip(warm.intended, warm.response, strict=True)]
+        dones = sorted(done)
+        sends, ends = sorted(early_sent + sent), sorted(early_done + done)
+
+        def met(moments: Sequence[int]) -> list[int]:
+            return [bisect_left(sends, moment) - bisect_right(ends, moment) for moment in moments]
+
+        error, in_flight = pick(samples.error), met(sent)
+        rows = zip(met(early_sent) + in_flight, [*warm.service, *service], [*warm.error, *error], strict=True)
         return cls(
             result=result,
             summary=summary,
             intended=intended,
             sent=sent,
             done=done,
-            service=[end - start for end, start in zip(done, sent, strict=True)],
+            service=service,
             lag=lag,
             wait=wait,
-            error=pick(samples.error),
+            error=error,
             status=pick(samples.status),
             request=pick(samples.request),
-            in_flight=[bisect_left(sends, moment) - bisect_right(dones, moment) for moment in sent],
+            in_flight=in_flight,
+            good=[(others, took) for others, took, failed in rows if not failed],
             dones=dones,
         )
 
@@ -130,32 +147,24 @@ class View:
         return len(self.intended) / max(self.result.measured_s, 1e-9)
 
     def alone(self) -> float:
-        """Return the service time of a request that meets few others: the lower quartile of those that met the fewest.
+        """Return the service time of a request that meets no others: the median of those that did not.
 
-        Under overload hardly any request is alone; the quartile keeps those out that met one or two.
+        Under overload hardly any request is alone: then it is the lower quartile of those that met the fewest, which
+        keeps those out that met one or two.
         """
+        if len(alone := self.met_at_most(0)) >= LEAST_ROWS:
+            return median(alone)
         few = sorted(took for _, took in self._fewest())
         return few[len(few) // 4] if few else 0.0
 
     def _fewest(self) -> list[tuple[int, int]]:
         """Return how many others the good requests met that met the fewest, and what they took."""
-        fine = sorted(
-            (others, took)
-            for others, took, error in zip(self.in_flight, self.service, self.error, strict=True)
-            if not error
-        )
+        fine = sorted(self.good)
         return fine[: max(5, len(fine) // 100)]
 
-    def met_none(self) -> list[int]:
-        """Return the service times of good requests that met no others when they were sent."""
-        gauges, warm = self.result.gauges, self.result.plan.warmup_s * NANOSECONDS
-        # What the warm-up left in flight is not among the rows: until the server was idle once, they count too few.
-        idle = (at for at, backlog in zip(gauges.at_ns, gauges.backlog, strict=True) if at >= warm and not backlog)
-        since = next(idle, None) if warm else 0
-        if since is None:
-            return []
-        rows = zip(self.sent, self.service, self.in_flight, self.error, strict=True)
-        return [took for sent, took, others, error in rows if not others and not error and sent >= since]
+    def met_at_most(self, others: int) -> list[int]:
+        """Return the service times of good requests that met at most so many others when they were sent."""
+        return [took for met, took in self.good if met <= others]
 
     def usual(self) -> float:
         """Return what an answer takes without a queue: under overload, most have queued."""
@@ -289,8 +298,9 @@ def pool(view: View) -> list[Finding]:
     if not saturated(view) or find_stalls(view) or view.summary.error_share > 0.05:
         return []
     rate, least = _busy(view)
-    message = pool_sentence(rate, view.met_none())
-    size = rate * mean(view.met_none()) / NANOSECONDS if message else 0.0
+    alone = view.met_at_most(0)
+    message = pool_sentence(rate, alone)
+    size = rate * mean(alone) / NANOSECONDS if message else 0.0
     if message is None or size > least or size > 0.9 * view.result.generator.connections_cap:
         return []  # not all of them were busy, or it is the generator's own pool
     return [Finding("pool", "warning", message, fix=POOL_FIX)]
@@ -344,7 +354,7 @@ def queueing(view: View) -> list[Finding]:
     limit = sorted(response)[int(0.99 * len(response))]
     if limit < max(2 * usual, 2 * MS) or saturated(view) or find_stalls(view):
         return []
-    if _steady_change(_block_medians(view)) or _two_kinds(view):
+    if _steady_change(view, _block_medians(view)) or _two_kinds(view):
         return []  # the server itself changed, or has slow answers: those meet more others because they are slow
     slowest = [place for place, took in enumerate(response) if took >= limit]
     total = sum(response[place] for place in slowest)
@@ -377,7 +387,7 @@ def trend(view: View) -> list[Finding]:
     if find_stalls(view):
         return []
     medians = _block_medians(view)
-    change = _steady_change(medians)
+    change = _steady_change(view, medians)
     if not change or (change < 0 and cold_start(view)):
         return []
     per_s = change / MS / max(view.result.measured_s, 1e-9)
@@ -427,15 +437,19 @@ def _ends(column: Sequence[int]) -> tuple[float, float]:
     return median(column[:width]), median(column[-width:])
 
 
-def _steady_change(medians: Sequence[float]) -> float:
-    """Return by how much the medians of blocks rose or fell from the first to the last; 0 where there is no trend."""
+def _steady_change(view: View, medians: Sequence[float]) -> float:
+    """Return by how much the medians of blocks rose or fell from the first to the last; 0 where there is no trend.
+
+    What is less than the generator's own lateness says nothing of the server.
+    """
+    least = sorted(view.lag)[int(0.99 * len(view.lag))]
     if len(medians) < BLOCKS or min(medians) <= 0:
         return 0.0
     change = slope(list(enumerate(medians))) * (len(medians) - 1)
     pairs = [(early, late) for place, early in enumerate(medians) for late in medians[place + 1 :]]
     in_order = sum(1 for early, late in pairs if (late > early) == (change > 0) and late != early) / len(pairs)
     lowest = medians[0] if change > 0 else medians[-1]
-    if in_order < LEAK_ORDER or abs(change) < max(LEAK_GROWTH * lowest, 0.5 * MS):
+    if in_order < LEAK_ORDER or abs(change) < max(LEAK_GROWTH * lowest, 0.5 * MS, least):
         return 0.0
     return change
 
@@ -455,7 +469,7 @@ def outage(view: View) -> list[Finding]:
     if end - start < OUTAGE_LEAST or end - start < OUTAGE_SHARE * sum(failed) or end - start == len(failed):
         return []
     until = view.intended[end] if end < len(failed) else max(view.done)
-    after = view.done[start] + int(view.usual())
+    after = view.intended[start] + int(view.usual())
     if (
         sum(after < done < until for done, error in zip(view.done, view.error, strict=True) if not error)
         > OUTAGE_ANSWERS
@@ -465,8 +479,9 @@ def outage(view: View) -> list[Finding]:
     kind = " and ".join(one.label.replace("_", " ") for one, _ in kinds.most_common(2))
     statuses = Counter(view.status[place] for place in range(start, end) if view.error[place] == ErrorKind.STATUS)
     answered = bool(statuses) and len(kinds) == 1
+    status = statuses.most_common(1)[0][0] if answered else 0
     if answered:
-        kind += f" {statuses.most_common(1)[0][0]}"
+        kind += f" {status}"
     first = view.intended[start] / NANOSECONDS
     if end == len(failed):
         what = "it failed from then on" if answered else "the server went away, or hangs"
@@ -476,7 +491,7 @@ def outage(view: View) -> list[Finding]:
     else:
         message = (
             f"from t = {first:.1f} s to {view.intended[end] / NANOSECONDS:.1f} s no request succeeded ({kind}), and it "
-            "recovered: a restart, or an overload?"
+            f"recovered: {'a rate limit?' if status == TOO_MANY else 'a restart, or an overload?'}"
         )
     return [Finding("outage", "error", message, fix="look at the server's log of that time")]
 
@@ -549,19 +564,21 @@ def _two_kinds(view: View) -> tuple[list[int], list[int]] | None:
 
 
 def cold_start(view: View) -> list[Finding]:
-    """Say when the first second was slow and the rest is not."""
+    """Say when the first seconds were slow and the rest is not."""
     seconds = [second for second in view.summary.timeline if second.p50_ms is not None and second.sent >= 5]
     if len(seconds) < 5 or view.result.plan.warmup_s or find_stalls(view):
         return []
     later = [second.p50_ms or 0.0 for second in seconds[len(seconds) // 2 :]]
     if max(later) > COLD_FLAT * min(later):
         return []
-    first = seconds[0].p50_ms or 0.0
-    rest = median(second.p50_ms or 0.0 for second in seconds[1:])
-    if first < 2 * rest or first < rest + 2:
+    rest = median(later)
+    slow = list(takewhile(lambda second: (second.p50_ms or 0.0) >= max(2 * rest, rest + 2), seconds))
+    if not slow:
         return []
-    message = f"the first second was slow (p50 {first:.1f} ms, later {rest:.1f} ms): a cold start"
-    return [Finding("cold-start", "info", message, fix="add --warmup 5s to leave it out")]
+    took = median(second.p50_ms or 0.0 for second in slow)
+    while_ = "first second was" if len(slow) == 1 else f"first {len(slow)} seconds were"
+    message = f"the {while_} slow (p50 {took:.1f} ms, later {rest:.1f} ms): a cold start"
+    return [Finding("cold-start", "info", message, fix=f"add --warmup {max(5, 2 * len(slow))}s to leave it out")]
 
 
 def connections(view: View) -> list[Finding]:
@@ -595,6 +612,9 @@ def connection_limit(view: View) -> list[Finding]:
         return []
     if not 0 < stats.connections_used < stats.connections_peak:
         return []
+    slow = view.result.errors.get(ErrorKind.READ_TIMEOUT, 0) + view.result.errors.get(ErrorKind.UNFINISHED, 0)
+    if slow > 0.5 * failed:
+        return []  # requests that hang, wherever they are sent: those connections never get to a second one
     number = stats.connections_used
     message = f"requests fail on new connections, and never more than {number} worked at a time: a limit of {number}?"
     return [Finding("connection-limit", "warning", message, fix="raise the server's limit, or use fewer --connections")]

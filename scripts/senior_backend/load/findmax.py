@@ -3,7 +3,7 @@
 A rate is sustained when the objectives hold, the backlog does not grow, and requests do not fail. Near saturation a
 short probe cannot tell: a backlog that grows by one request a second is lost in the noise of some seconds, and matters
 within the hour. So short probes only narrow the answer down. It is never above what the server answered when it was
-overloaded, and it is held for longer, with the objectives met in each third of that time. The search itself is pure:
+overloaded, and it is held for longer, with the objectives met in each half of that time. The search itself is pure:
 it asks a `probe` for points, so it can be tested on servers that exist only as arithmetic.
 """
 
@@ -60,9 +60,9 @@ CLOSE = 0.9
 GENERATOR_TRIES = 4
 """A probe during which the generator was disturbed says nothing: it is repeated before the search gives up."""
 CONFIRM_FACTOR = 6.0
-CONFIRM_PARTS = 3
-"""The answer is confirmed by a probe of six times the length, in each third of which the objectives hold."""
-STEPS_DOWN = (0.5, 1.0, 2.0, 4.0)
+CONFIRM_PARTS = 2
+"""The answer is confirmed by a probe of six times the length, in each half of which the objectives hold."""
+STEPS_DOWN = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Where a confirmation fails, the next is lower by so many tolerances."""
 UTILISATION = 0.99
 RELAXATIONS = 12.0
@@ -111,6 +111,8 @@ class Point:
     cause: Cause
     reason: str
     findings: tuple[Finding, ...] = ()
+    doubtful: bool = False
+    """A percentile is above its limit, of too few samples to tell it: enough to go on, not enough to rest on."""
 
     def to_json(self) -> dict[str, object]:
         """Return the point as the report shows it."""
@@ -231,7 +233,7 @@ def _confirm(asking: _Asking, best: Point | None, failed: Point | None) -> tuple
         if point.sustained:
             return point, failed
         failed, rate = point, point.rate * (1 - tolerance * step)
-    lower = (point for point in asking.points if point.sustained and point.rate < failed.rate)
+    lower = (point for point in asking.points if point.sustained and point.rate < failed.rate and not point.doubtful)
     return max(lower, key=_rate, default=None), failed
 
 
@@ -280,7 +282,7 @@ class _Asking:
     def _one(self, rate: float, depth: Depth) -> Point:
         point = self.probe(rate, depth)
         self.points.append(point)
-        return point
+        return self._one(rate, "probe") if depth == "look" and point.doubtful and self.worthwhile(point) else point
 
     def worthwhile(self, failed: Point) -> bool:
         """Whether to go on after a failure."""
@@ -361,9 +363,9 @@ def with_leak_check(
     first = next(point for point in result.points if point.sustained)
     points = result.points
     for _ in range(LEAK_LOOKS):
-        last = probe(first.rate, "probe")
+        last = probe(first.rate, "look")
         points = (*points, last)
-        if not _risen(first.p50_ms, last.p50_ms) or not _risen(alone_ms[0], alone_ms[-1]):
+        if not (alone_ms and _risen(first.p50_ms, last.p50_ms) and _risen(alone_ms[0], alone_ms[-1])):
             return dataclasses.replace(result, points=points)
     reason = (
         f"the server became slower during the search: at {first.rate:.0f}/s p50 was {first.p50_ms:.1f} ms at first and "
@@ -418,16 +420,8 @@ class Prober:
         if self.number:
             settled = self._settle()
             self.alone += settled
-            self.alone_ms.append(settled[len(settled) // 2] / statistics.MS if settled else 0.0)
-        point, clear = self._probe(rate, depth)
-        if depth == "look" and point.sustained and not clear:
-            point, _ = self._probe(rate, "probe")
-        if self.base_ms is None:
-            self.base_ms = point.p50_ms
-        return point
-
-    def _probe(self, rate: float, depth: Depth) -> tuple[Point, bool]:
-        """Return the point, and whether no percentile that it has too few samples for looks broken."""
+            if settled:
+                self.alone_ms.append(settled[len(settled) // 2] / statistics.MS)
         self.number += 1
         seconds = self.seconds(rate, depth)
         plan = dataclasses.replace(
@@ -455,13 +449,9 @@ class Prober:
             if len(findings.stalls_of(result, summary)) >= statistics.STANDSTILLS_ENOUGH:
                 self.least_s = seconds
         point = judge(result, summary, self.objectives, rate, thorough=depth == "confirm")
-        response = result.samples.distribution()
-        clear = all(
-            (response.at(item.share) or 0.0) / statistics.MS < item.limit
-            for item in self.objectives
-            if item.share and item.request is None
-        )
-        return point, clear
+        if self.base_ms is None:
+            self.base_ms = point.p50_ms
+        return point
 
     def _settle(self) -> list[int]:
         """Let the server recover: wait until single requests are about as fast as at first, or no longer get faster.
@@ -505,15 +495,18 @@ def judge(
 ) -> Point:
     """Return the point of a probe: whether its rate is sustained, and if not, why.
 
-    A thorough look wants the objectives met in each third of the time, and a backlog that does not even grow slowly.
+    A thorough look wants the objectives met in each half of the time, and a backlog that does not even grow slowly.
     """
     measured = max(result.measured_s, 1e-9)
     growth = statistics.backlog_growth(result, measured / 3, measured)
     judged = slo.judge(objectives, result, summary)
-    if thorough:
+    if thorough and all(item.state == "holds" for item in judged):
         judged += _judged_in_parts(objectives, result, summary)
     explained = findings.explain(result, summary)
+    doubtful = [item for item in judged if _looks_broken(item, result)]
     growing = _grows(result, summary, growth) or (thorough and statistics.grows_slowly(result, GROWTH_REQUESTS))
+    if thorough:
+        judged = tuple(dataclasses.replace(item, state="broken") if item in doubtful else item for item in judged)
     cause, reason = _cause(result, summary, judged, explained, growing=growing)
     response = result.samples.distribution()
     p50, p90, p99 = (response.at(share) for share in (0.5, 0.9, 0.99))
@@ -530,6 +523,7 @@ def judge(
         cause=cause,
         reason=reason,
         findings=explained,
+        doubtful=bool(doubtful),
     )
 
 
@@ -541,11 +535,19 @@ def _judged_in_parts(objectives: Sequence[Objective], result: RunResult, summary
     for part in range(CONFIRM_PARTS):
         rows = result.samples.where([int(due / width) == part for due in result.samples.intended])
         for item in slo.judge(timed, dataclasses.replace(result, samples=rows), summary):
-            where = (
-                f"{item.message} from {part * width / NANOSECONDS:.0f} s to {(part + 1) * width / NANOSECONDS:.0f} s"
-            )
-            found += (dataclasses.replace(item, message=where),)
+            start, end = (edge * width / NANOSECONDS for edge in (part, part + 1))
+            found += (dataclasses.replace(item, message=f"{item.message} from {start:.0f} s to {end:.0f} s"),)
     return found
+
+
+def _looks_broken(item: Judged, result: RunResult) -> bool:
+    """Whether a percentile with too few samples to be told is above its limit with those."""
+    objective = item.objective
+    if item.state != "undecided" or not objective.share:
+        return False
+    index = result.names.index(objective.request) if objective.request in result.names else None
+    seen = result.samples.distribution("response", index).at(objective.share)
+    return seen is not None and seen / statistics.MS > objective.limit and objective.relation in ("<", "<=")
 
 
 def _grows(result: RunResult, summary: Summary, growth: float) -> bool:

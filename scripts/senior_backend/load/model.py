@@ -331,6 +331,8 @@ class RunResult:
     retry_after_s: float | None = None
     notes: tuple[str, ...] = field(default=())
     """What the reader must know: a clock that could not be calibrated, a limit that was lowered."""
+    warmup_samples: Samples | None = None
+    """What the warm-up's requests took: no figure is made of them, but a slow start shows what one takes alone."""
 
     @property
     def measured_s(self) -> float:

@@ -98,15 +98,17 @@ def text(result: FindMaxResult) -> str:
             ms(point.p50_ms),
             ms(point.p99_ms),
             f"{point.error_share:.2%}",
-            outcome(point)[:110],
+            outcome(point, result)[:110],
         ]
         for point in result.points
     ]
     return table(rows, ["asked/s", "answered/s", "p50", "p99", "failed", ""])
 
 
-def outcome(point: Point) -> str:
+def outcome(point: Point, result: FindMaxResult) -> str:
     """Return whether a rate held, and why not."""
+    if point.sustained and result.highest and point.rate > result.highest.rate:
+        return f"held for {point.seconds:.0f} s, which is too short to tell"
     if point.sustained:
         return "held"
     return point.reason if point.reason.startswith(point.cause) else f"{point.cause}: {point.reason}"
@@ -115,19 +117,23 @@ def outcome(point: Point) -> str:
 def chart(result: FindMaxResult) -> Chart | None:
     """Return latency against rate, with the highest rate that held and the knee."""
     marks = []
-    if result.knee:
-        marks.append((result.knee.rate, "knee"))
     if result.highest:
         marks.append((result.highest.rate, "highest that held"))
+    if result.knee and result.highest and result.knee.rate == result.highest.rate:
+        marks = [(result.knee.rate, "knee, and highest that held")]
+    elif result.knee:
+        marks.insert(0, (result.knee.rate, "knee"))
     rows = [
-        (point.rate, point.p50_ms, point.p99_ms, _state(point), point.reason)
+        (point.rate, point.p50_ms, point.p99_ms, _state(point, result), outcome(point, result))
         for point in result.points
         if point.p50_ms and point.p99_ms
     ]
     return charts.rate_latency_chart(rows, marks)
 
 
-def _state(point: Point) -> str:
+def _state(point: Point, result: FindMaxResult) -> str:
+    if point.sustained and result.highest and point.rate > result.highest.rate:
+        return "brief"
     return "good" if point.sustained else "void" if point.cause in ("generator", "interrupted") else "bad"
 
 
@@ -172,7 +178,7 @@ def _write_page(
             ms(point.p50_ms),
             ms(point.p99_ms),
             f"{point.error_share:.2%}",
-            outcome(point),
+            outcome(point, result),
         ]
         for point in result.points
     ]
