@@ -16,6 +16,7 @@ from tests.load import harness
 from tests.load import simulated as simulated_servers
 from tests.load.harness import server
 from tests.load.simulated import Server, exponential, fixed
+from tests.load.test_judgement import made
 
 if TYPE_CHECKING:
     from senior_backend.load.model import RunResult
@@ -120,6 +121,49 @@ def test_an_answer_is_never_above_what_the_server_can_do_for_long() -> None:
     assert 0.98 * 4 / 0.0206 < result.rate < 4 / 0.0206
     assert result.cause == "throughput"
     assert "4 at a time: a pool of 4?" in result.reason
+
+
+def test_no_rate_holds_that_is_above_the_throughput_under_overload() -> None:
+    """Probes that are too short to see it hold up to 3 % more than 100 a second, of which 100 are answered."""
+
+    def probe(rate: float, _depth: Depth) -> Point:
+        return point(rate, sustained=rate < 103, achieved=min(rate, 100))
+
+    result = findmax.search(probe, Options(arrivals="constant"))
+    assert result.rate == pytest.approx(99)
+
+
+def test_a_slow_growth_is_seen_beside_the_queue_s_own_ups_and_downs() -> None:
+    """Of 35 s: half a request a second with constant arrivals; with Poisson ones at 90 % of capacity mostly nothing."""
+
+    def grows(rate: float, **options: Any) -> bool:
+        result = Server(4, fixed(0.0206)).run(simulated_servers.plan(rate, 35, **options), None)
+        return statistics.grows_slowly(result, findmax.GROWTH_REQUESTS)
+
+    assert grows(194.7, arrivals="constant")
+    assert not grows(193.5, arrivals="constant")
+    assert sum(grows(175, seed=seed) for seed in range(20)) <= 3
+    assert sum(grows(200, seed=seed) for seed in range(20)) >= 15
+
+
+def test_an_answer_is_confirmed_in_each_half_of_its_time() -> None:
+    """One request in eight is slow in the second half: one in sixteen of all, which p90 allows."""
+    result = made([5.0] * 1000 + [300.0 if place % 8 == 0 else 5.0 for place in range(1000)])
+    summary, objectives = statistics.summarize(result), slo.parse("p90<200ms")
+    assert findmax.judge(result, summary, objectives, 100).sustained
+    thorough = findmax.judge(result, summary, objectives, 100, thorough=True)
+    assert (thorough.sustained, thorough.cause) == (False, "latency")
+    assert "p90 300.0 ms from 10 s to 20 s" in thorough.reason
+
+
+def test_a_percentile_that_cannot_be_told_yet_is_nothing_to_rest_on() -> None:
+    """Two of a hundred are slow: p99 is not to be told of so few, and looks broken."""
+    result = made([300.0 if place in (30, 70) else 5.0 for place in range(100)])
+    summary, objectives = statistics.summarize(result), slo.parse("p99<200ms")
+    first = findmax.judge(result, summary, objectives, 100)
+    assert first.sustained
+    assert first.doubtful
+    assert not findmax.judge(result, summary, objectives, 100, thorough=True).sustained
 
 
 def test_a_lucky_quarter_of_a_minute_is_not_believed() -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from senior_backend.console.report import Finding
 from senior_backend.load.model import NANOSECONDS, ErrorKind
 from senior_backend.load.samples import Samples
-from senior_backend.load.statistics import MS, answered_before, falls_behind, show_ms, slope
+from senior_backend.load.statistics import MS, falls_behind, show_ms, slope, steady_rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -297,12 +297,10 @@ def pool(view: View) -> list[Finding]:
     """Say how many requests the server can work on at once, when it cannot keep up and single requests were seen."""
     if not saturated(view) or find_stalls(view) or view.summary.error_share > 0.05:
         return []
-    rate, least = _busy(view)
-    alone = view.met_at_most(0)
+    rate, alone = steady_rate(view.result), view.met_at_most(0)
     message = pool_sentence(rate, alone)
-    size = rate * mean(alone) / NANOSECONDS if message else 0.0
-    if message is None or size > least or size > 0.9 * view.result.generator.connections_cap:
-        return []  # not all of them were busy, or it is the generator's own pool
+    if message is None or rate * mean(alone) / NANOSECONDS > 0.9 * view.result.generator.connections_cap:
+        return []  # not shown, or the generator's own pool
     return [Finding("pool", "warning", message, fix=POOL_FIX)]
 
 
@@ -329,22 +327,6 @@ def pool_sentence(rate: float, alone: Sequence[int]) -> str | None:
     else:
         at_a_time = f"about {whole} at a time: a pool of that size, or that many fill the CPU?"
     return f"throughput stops at {rate:.0f} requests/s while a request alone takes {show_ms(took)}: {at_a_time}"
-
-
-def _busy(view: View) -> tuple[float, float]:
-    """Return responses per second in the last third of the time, and the least backlog in it."""
-    result = view.result
-    end = result.plan.warmup_s + result.measured_s
-    start = end - result.measured_s / 3
-    least = min(
-        (
-            backlog
-            for at, backlog in zip(result.gauges.at_ns, result.gauges.backlog, strict=True)
-            if start * NANOSECONDS <= at <= end * NANOSECONDS
-        ),
-        default=0,
-    )
-    return (answered_before(result, end) - answered_before(result, start)) / max(end - start, 1e-9), least
 
 
 def queueing(view: View) -> list[Finding]:
