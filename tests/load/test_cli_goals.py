@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from senior_backend.console.exit_codes import ExitCode
-from senior_backend.load import cli, comparing, searching
+from senior_backend.load import cli, comparing, searching, validity
 from senior_backend.load.compare import Comparison, Difference
 from senior_backend.load.findmax import Cause, FindMaxResult, Point
 from tests.load.demo import Demo, call, running
@@ -236,3 +237,12 @@ def test_the_self_test_proves_the_tool() -> None:
             return
         assert outcome.code == 3, outcome.out
     pytest.fail(f"exit codes {outcomes}")
+
+
+def test_more_processes_are_no_help_on_a_disturbed_machine() -> None:
+    call = SimpleNamespace(settings=SimpleNamespace(plan=SimpleNamespace(processes=1, connections=10)))
+    held = found(point(10, True), point(20, False), cause="generator", decided=False)
+    busy = dataclasses.replace(held, reason="schedule lag p99 30 ms: it needs more CPU")
+    disturbed = dataclasses.replace(held, reason=f"schedule lag p99 30 ms: {validity.DISTURBED}")
+    assert ["--processes" in step.command for step in searching._next(call, busy)] == [True]  # type: ignore[arg-type]
+    assert ["--processes" in step.command for step in searching._next(call, disturbed)] == [False]  # type: ignore[arg-type]

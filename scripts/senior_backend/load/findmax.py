@@ -62,7 +62,7 @@ GENERATOR_TRIES = 4
 CONFIRM_FACTOR = 6.0
 CONFIRM_PARTS = 2
 """The answer is confirmed by a probe of six times the length, in each half of which the objectives hold."""
-STEPS_DOWN = (0.5, 1.0, 2.0, 4.0, 8.0)
+STEPS_DOWN = (0.5, 1.0, 1.5, 2.5, 4.0)
 """Where a confirmation fails, the next is lower by so many tolerances."""
 UTILISATION = 0.99
 RELAXATIONS = 12.0
@@ -507,7 +507,7 @@ def judge(
     growing = _grows(result, summary, growth) or (thorough and statistics.grows_slowly(result, GROWTH_REQUESTS))
     if thorough:
         judged = tuple(dataclasses.replace(item, state="broken") if item in doubtful else item for item in judged)
-    cause, reason = _cause(result, summary, judged, explained, growing=growing)
+    cause, reason = _cause(result, summary, judged, explained, growth if growing else None)
     response = result.samples.distribution()
     p50, p90, p99 = (response.at(share) for share in (0.5, 0.9, 0.99))
     return Point(
@@ -557,7 +557,7 @@ def _grows(result: RunResult, summary: Summary, growth: float) -> bool:
 
 
 def _cause(
-    result: RunResult, summary: Summary, judged: Sequence[Judged], explained: Sequence[Finding], *, growing: bool
+    result: RunResult, summary: Summary, judged: Sequence[Judged], explained: Sequence[Finding], growth: float | None
 ) -> tuple[Cause, str]:
     if result.interrupted or (result.stopped and result.stopped != OVERLOADED):
         return "interrupted", result.stopped or "interrupted"
@@ -567,7 +567,7 @@ def _cause(
     trusted = validity.judge(result, summary)
     if not trusted.valid and trusted.limit != "cap":
         return "generator" if trusted.limit == "generator" else "redirects", trusted.reasons[0].message
-    if not (broken or failing or growing):
+    if not (broken or failing or growth is not None):
         return "none", "sustained"
     if trusted.limit == "cap":
         return "cap", trusted.reasons[0].message
@@ -575,8 +575,8 @@ def _cause(
     if "concurrency-limit" in said:
         return "concurrency-limit", said["concurrency-limit"]
     stalled = next((said[code] for code in ("periodic-stall", "stalls", "stall") if code in said), None)
-    if growing:
-        return _overload(result, summary, stalled)
+    if growth is not None:
+        return _overload(result, summary, stalled, growth)
     if stalled:
         return "stall", stalled
     if "leak" in said:
@@ -587,10 +587,14 @@ def _cause(
     return "latency", wrong
 
 
-def _overload(result: RunResult, summary: Summary, stalled: str | None) -> tuple[Literal["stall", "throughput"], str]:
+def _overload(
+    result: RunResult, summary: Summary, stalled: str | None, growth: float
+) -> tuple[Literal["stall", "throughput"], str]:
     """Return why the backlog grew: the time lost in stalls, if that is as much as was missing, else the work itself."""
     rate, steady = max(summary.asked_rate, 1e-9), statistics.steady_rate(result)
     if stalled and 1 - steady / rate <= findings.stalled_share(result, summary):
         return "stall", f"what falls due during the stalls is not made up for between them: {stalled}"
     message = f"{steady:.0f} of {rate:.0f} requests/s were answered; the backlog grew"
+    if steady > (1 - GROWTH_SHARE) * rate:
+        message = f"the backlog grew steadily, by {growth:.1f} of {rate:.0f} requests/s"
     return "throughput", message + (f"; {stalled}" if stalled else "")

@@ -10,7 +10,7 @@ from senior_backend.console.files import write_atomically
 from senior_backend.console.output import table
 from senior_backend.console.progress import Progress as Bar
 from senior_backend.console.report import Finding, NextCommand, Report
-from senior_backend.load import advice, charts, findmax, rails, server_metrics, server_view, trial
+from senior_backend.load import advice, charts, findmax, rails, server_metrics, server_view, trial, validity
 from senior_backend.load.report_text import ms
 
 if TYPE_CHECKING:
@@ -151,7 +151,9 @@ def _next(call: Prepared, result: FindMaxResult) -> list[NextCommand]:
         steps.append(
             NextCommand(advice.command("--connections", more, without=("--connections",)), "The cap was the limit.")
         )
-    if result.cause == "generator":
+    if result.cause == "generator" and validity.DISTURBED in result.reason:
+        steps.append(NextCommand(advice.command(), "Other work disturbed this machine; repeat it when that is done."))
+    elif result.cause == "generator":
         more = str(call.settings.plan.processes * 2)
         again = advice.command("--processes", more, without=("--processes",))
         steps.append(NextCommand(again, "The generator was the limit."))

@@ -323,8 +323,8 @@ def backlog_growth(result: RunResult, start_s: float, end_s: float) -> float:
 
 
 GROWTH_BLOCKS = 9
-GROWTH_NOISE = 2.0
-"""A backlog grows slowly when the slope of its means in nine blocks of time is twice its own standard error."""
+GROWTH_NOISE = 3.0
+"""A backlog grows slowly when the slope of its means in nine blocks of time is three times its own standard error."""
 
 
 def grows_slowly(result: RunResult, least: float) -> bool:

@@ -31,6 +31,7 @@ the report warns, and above 5 ms (or the tenth) the run is not valid."""
 CPU_SHARE = 0.95
 BUSY_SHARE = 0.5
 """A late generator that used less than this of a core was kept from running."""
+DISTURBED = "something else on this machine took the CPU"
 OWN_SHARE = 0.5
 """A lag of which at least half is what one request costs the generator is its own."""
 CAPPED_SHARE = 0.02
@@ -102,7 +103,7 @@ def _generator(result: RunResult) -> list[Finding]:
         # One response that takes that long to read makes the next request late, however idle the rest of the time is.
         each = stats.cpu_s * NANOSECONDS / max(len(result.samples), 1)
         busy = stats.cpu_share > BUSY_SHARE or each > OWN_SHARE * lag
-        why = "it needs more CPU" if busy else "something else on this machine took the CPU"
+        why = "it needs more CPU" if busy else DISTURBED
         found.append(
             Finding(
                 "generator-lag",
