@@ -199,8 +199,17 @@ def search(probe: Callable[[float, Depth], Point], options: Options) -> FindMaxR
     """Bracket, bisect and confirm."""
     asking = _Asking(probe, options)
     best, failed = _bracket(asking, options)
+    if best and failed and _pauses(failed):
+        held, low = _far_below(asking, failed)
+        if held is None:
+            return _conclude(asking.points, None, low)
     best, failed = _bisect(asking, best, failed)
     return _conclude(asking.points, *_confirm(asking, best, failed))
+
+
+def _pauses(failed: Point) -> bool:
+    """Whether pauses alone broke an objective: they do at any rate, and short probes do not meet them."""
+    return failed.cause == "stall" and failed.achieved > CLOSE * failed.rate
 
 
 def _bisect(asking: _Asking, best: Point | None, failed: Point | None) -> tuple[Point | None, Point | None]:
@@ -226,15 +235,34 @@ def _confirm(asking: _Asking, best: Point | None, failed: Point | None) -> tuple
         return best, failed
     rate = best.rate
     for step in STEPS_DOWN:
-        if not asking.worthwhile(failed):
-            break
         ceilings = (_ceiling(limit, best, asking.options) for limit in _throughputs(asking.points))
         point = asking.ask(min([rate, *ceilings]), "confirm")
         if point.sustained:
             return point, failed
         failed, rate = point, point.rate * (1 - tolerance * step)
-    lower = (point for point in asking.points if point.sustained and point.rate < failed.rate and not point.doubtful)
-    return max(lower, key=_rate, default=None), failed
+        if _pauses(point) or point.cause == "generator" or not asking.worthwhile(point):
+            break
+    return _far_below(asking, failed)
+
+
+def _far_below(asking: _Asking, failed: Point) -> tuple[Point | None, Point]:
+    """Return a rate that holds for long although those near the answer do not, and what failed above it.
+
+    That is half of what failed, or else the lowest; where pauses are why, half of the rate is no better. Without more
+    probes, what short ones say has to do.
+    """
+    lower = [point for point in asking.points if point.sustained and point.rate < failed.rate and not point.doubtful]
+    lowest = min(lower, key=_rate, default=None)
+    if lowest is None or failed.cause == "generator" or not asking.worthwhile(failed):
+        return max(lower, key=_rate, default=None), failed
+    rates = [lowest.rate] if _pauses(failed) else [max(failed.rate / 2, lowest.rate), lowest.rate]
+    for rate in rates:
+        if rate < failed.rate and asking.worthwhile(failed):
+            point = asking.ask(rate, "confirm")
+            if point.sustained:
+                return point, failed
+            failed = point
+    return None, failed
 
 
 def _ceiling(limit: float, best: Point, options: Options) -> float:
