@@ -19,7 +19,7 @@ from tests.load.demo import Demo, call, running
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-QUICK = ("--rps", "100", "--duration", "3s", "--warmup", "0.5s")
+QUICK = ("--rps", "150", "--duration", "2s", "--warmup", "0.5s")
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +194,18 @@ def test_a_slower_build_is_found_and_the_same_one_is_not(demo: Demo, slow_demo: 
 @pytest.mark.timing
 def test_two_services_are_compared_side_by_side(demo: Demo, slow_demo: Demo) -> None:
     outcome = call(
-        "--endpoint", "/x", "--compare", demo.url, slow_demo.url, "--rps", "150", "--duration", "2s", "--json"
+        "--endpoint",
+        "/x",
+        "--compare",
+        demo.url,
+        slow_demo.url,
+        "--rps",
+        "150",
+        "--duration",
+        "2s",
+        "--warmup",
+        "0",
+        "--json",
     )
     assert outcome.code == 1, outcome.out
     rows = {row["statistic"]: row for row in outcome.document["data"]["comparison"]["differences"]}

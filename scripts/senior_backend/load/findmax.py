@@ -190,7 +190,7 @@ def find_max(
         return point
 
     result = search(probe, options)
-    if result.cause == "interrupted" or not any(point.sustained for point in result.points):
+    if result.cause == "interrupted" or len(result.points) == 1 or not any(point.sustained for point in result.points):
         return result
     return with_leak_check(with_pool(result, prober.alone), probe, prober.alone_ms)
 
