@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from array import array
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 CAUSES = {
     "outage", "stall", "stalls", "periodic-stall", "concurrency-limit", "connection-limit", "pool", "leak",
-    "warming-up", "queueing", "slow-request", "two-kinds", "cold-start", "keep-alive-races",
+    "rate-limit", "warming-up", "queueing", "slow-request", "two-kinds", "cold-start", "keep-alive-races",
 }  # fmt: skip
 
 
@@ -76,6 +77,28 @@ def test_a_queue_that_the_end_cuts_off_is_no_outage() -> None:
     result = simulated.Server(1, simulated.fixed(0.012)).run(plan, None)
     assert {ErrorKind.UNFINISHED, ErrorKind.NO_CONNECTION} <= set(result.errors)
     assert "outage" not in told(result)
+
+
+def limited(chance: float | None) -> RunResult:
+    """Seconds of 110 to 150 requests, of which 100 pass; or each fails by chance."""
+    draw = random.Random(3)
+    errors: list[int] = []
+    due: list[int] = []
+    for second, count in enumerate((130, 110, 150, 125, 115, 140, 130, 120, 145)):
+        failed = [int(place >= 100 if chance is None else draw.random() < chance) for place in range(count)]
+        draw.shuffle(failed)
+        errors += [ErrorKind.STATUS * each for each in failed]
+        due += [int((second + place / count) * 1e9) for place in range(count)]
+    result = made(noisy(*[3.0] * len(errors)), gap_ms=9000 / len(errors), errors=errors)
+    result.samples.intended[:] = array("q", due)
+    return result
+
+
+def test_a_rate_limit_is_told_from_failures_by_chance() -> None:
+    found = told(limited(None))
+    assert "about 100 requests succeed in each second, and the rest is refused (status 503)" in found["rate-limit"]
+    assert "rate-limit" not in told(limited(0.23))
+    assert "rate-limit" not in told(limited(0.01))
 
 
 def test_a_cold_start_is_as_long_as_it_was() -> None:

@@ -54,6 +54,11 @@ OUTAGE_LEAST = 10
 OUTAGE_SHARE = 0.7
 OUTAGE_ANSWERS = 3
 TOO_MANY = 429
+REFUSALS = frozenset({429, 503})
+RATE_SECONDS = 3
+RATE_REFUSED = 0.05
+RATE_SPREAD = 0.5
+"""A rate limit: 5 % or more are refused, and in three seconds or more successes differ by half of what arrivals do."""
 """An outage: at least ten failed requests in a row and 70 % of all failures, with no more than three other answers."""
 COLD_FLAT = 1.5
 """After a cold start the second half is even: its slowest second is at most 1.5 times its quickest."""
@@ -508,6 +513,31 @@ def failures_by_load(view: View) -> list[Finding]:
     return [Finding("concurrency-limit", "warning", message, fix="raise the limit, or send less at a time")]
 
 
+def rate_limit(view: View) -> list[Finding]:
+    """Say when as many requests succeed in each second and the rest is refused."""
+    if failures_by_load(view):
+        return []
+    refused = Counter(
+        status
+        for status, error in zip(view.status, view.error, strict=True)
+        if error == ErrorKind.STATUS and status in REFUSALS
+    )
+    seconds = view.summary.timeline
+    later = seconds[len(seconds) // 3 : -1]  # before, a bucket may have been full; the last is rarely whole
+    good = [second.sent - second.failed for second in later]
+    if len(good) < RATE_SECONDS or refused.total() < RATE_REFUSED * len(view.status):
+        return []
+    asked = [second.sent for second in later]
+    if min(good) < LEAST_ROWS or max(good) - min(good) > RATE_SPREAD * (max(asked) - min(asked)):
+        return []
+    status = refused.most_common(1)[0][0]
+    message = (
+        f"about {mean(good):.0f} requests succeed in each second, and the rest is refused (status {status}): a rate "
+        "limit of that size, or all that it takes on?"
+    )
+    return [Finding("rate-limit", "warning", message, fix="ask for less, or raise the limit")]
+
+
 def two_kinds(view: View) -> list[Finding]:
     """Say when answers are of two kinds that differ much, at the same load."""
     split = None if saturated(view) or find_stalls(view) or one_request(view) else _two_kinds(view)
@@ -623,6 +653,7 @@ RULES: tuple[Callable[[View], list[Finding]], ...] = (
     outage,
     stalls,
     failures_by_load,
+    rate_limit,
     connection_limit,
     pool,
     trend,
@@ -632,4 +663,4 @@ RULES: tuple[Callable[[View], list[Finding]], ...] = (
     cold_start,
     connections,
 )
-DISTURBED_RULES = (outage, stalls, failures_by_load, connections)
+DISTURBED_RULES = (outage, stalls, failures_by_load, rate_limit, connections)
