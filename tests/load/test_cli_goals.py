@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from senior_backend.console.exit_codes import ExitCode
-from senior_backend.load import cli, comparing, searching
+from senior_backend.load import cli, comparing, searching, validity
 from senior_backend.load.compare import Comparison, Difference
 from senior_backend.load.findmax import Cause, FindMaxResult, Point
 from tests.load.demo import Demo, call, running
@@ -17,7 +19,7 @@ from tests.load.demo import Demo, call, running
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-QUICK = ("--rps", "100", "--duration", "3s", "--warmup", "0.5s")
+QUICK = ("--rps", "150", "--duration", "2s", "--warmup", "0.5s")
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +83,34 @@ def test_the_curve_of_a_search_shows_what_held() -> None:
     assert [dot.style for dot in chart.dots] == ["dot-good", "dot-good", "dot-void", "dot-bad"]
     assert [dot.x for dot in chart.dots] == sorted(dot.x for dot in chart.dots)
     assert [rule.label for rule in chart.rules] == ["knee 10/s", "highest that held 40/s"]
+    assert [rule.label_right for rule in chart.rules] == [False, True]
+
+
+def test_the_labels_of_knee_and_highest_rate_do_not_meet() -> None:
+    near = found(point(98, True), point(100, True), point(200, False))
+    chart = searching.chart(near)
+    assert chart is not None
+    knee, highest = chart.rules
+    assert (knee.label_right, highest.label_right) == (False, True)
+    # At the edge there is no room to the right: then they stand below each other.
+    chart = searching.chart(found(point(98, True), point(100, True)))
+    assert chart is not None
+    assert not chart.rules[1].label_right
+    assert chart.rules[1].y2 >= chart.rules[0].y2 + 14
+    chart = searching.chart(found(point(100, True), point(120, False)))
+    assert chart is not None
+    assert [rule.label for rule in chart.rules] == ["knee, and highest that held 100/s"]
+
+
+def test_what_held_only_for_a_moment_is_not_shown_as_held() -> None:
+    result = dataclasses.replace(found(point(100, True), point(110, True), point(120, False)), highest=point(100, True))
+    chart = searching.chart(result)
+    assert chart is not None
+    assert [dot.style for dot in chart.dots] == ["dot-good", "dot-brief", "dot-bad"]
+    assert "held for 5 s, which is too short to tell" in searching.text(result)
+
+
+def test_nothing_is_drawn_without_times() -> None:
     assert searching.chart(found(Point(1, 1, 0, None, None, None, 1, 0, False, "errors", "x"))) is None
 
 
@@ -164,7 +194,18 @@ def test_a_slower_build_is_found_and_the_same_one_is_not(demo: Demo, slow_demo: 
 @pytest.mark.timing
 def test_two_services_are_compared_side_by_side(demo: Demo, slow_demo: Demo) -> None:
     outcome = call(
-        "--endpoint", "/x", "--compare", demo.url, slow_demo.url, "--rps", "100", "--duration", "4s", "--json"
+        "--endpoint",
+        "/x",
+        "--compare",
+        demo.url,
+        slow_demo.url,
+        "--rps",
+        "150",
+        "--duration",
+        "2s",
+        "--warmup",
+        "0",
+        "--json",
     )
     assert outcome.code == 1, outcome.out
     rows = {row["statistic"]: row for row in outcome.document["data"]["comparison"]["differences"]}
@@ -207,3 +248,12 @@ def test_the_self_test_proves_the_tool() -> None:
             return
         assert outcome.code == 3, outcome.out
     pytest.fail(f"exit codes {outcomes}")
+
+
+def test_more_processes_are_no_help_on_a_disturbed_machine() -> None:
+    call = SimpleNamespace(settings=SimpleNamespace(plan=SimpleNamespace(processes=1, connections=10)))
+    held = found(point(10, True), point(20, False), cause="generator", decided=False)
+    busy = dataclasses.replace(held, reason="schedule lag p99 30 ms: it needs more CPU")
+    disturbed = dataclasses.replace(held, reason=f"schedule lag p99 30 ms: {validity.DISTURBED}")
+    assert ["--processes" in step.command for step in searching._next(call, busy)] == [True]  # type: ignore[arg-type]
+    assert ["--processes" in step.command for step in searching._next(call, disturbed)] == [False]  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ import json
 import math
 import multiprocessing
 import random
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -168,10 +169,10 @@ def test_a_missing_baseline_is_an_input_error(tmp_path: Path) -> None:
 RATE, SECONDS, SERVICE_MS = 400.0, 1.4, 10.0
 
 
-def repeated(factor: float, runs: int) -> list[SavedRun]:
+def repeated(factor: float, seeds: range) -> list[SavedRun]:
     """Return several saved runs of one server."""
     with server("queue", "--workers", "16", "--service-ms", str(SERVICE_MS * factor)) as port:
-        return [undisturbed(port, seed) for seed in range(runs)]
+        return [undisturbed(port, seed) for seed in seeds]
 
 
 def undisturbed(port: int, seed: int) -> SavedRun:
@@ -187,12 +188,14 @@ def undisturbed(port: int, seed: int) -> SavedRun:
 @pytest.mark.timing
 @pytest.mark.slow
 def test_twenty_real_comparisons() -> None:
-    """Two identical builds and one that is 10 % slower, each measured 20 times, at the same time."""
+    """One build against itself and against one that is 10 % slower, 20 times each, four servers at the same time."""
     context = multiprocessing.get_context("fork")
-    with context.Pool(2) as pool:
-        same, other = pool.starmap(repeated, [(1.0, 21), (1.1, 20)])
-    false = [compare.against(same[place], same[place + 1]) for place in range(20)]
-    true = [compare.against(same[place], other[place]) for place in range(20)]
+    halves = (range(11), range(20, 31))
+    with context.Pool(4) as pool:
+        runs = pool.starmap(repeated, [(factor, seeds) for factor in (1.0, 1.1) for seeds in halves])
+    false = [compare.against(one, other) for same in runs[:2] for one, other in pairwise(same)]
+    pairs = [pair for same, slower in zip(runs[:2], runs[2:], strict=True) for pair in zip(same, slower, strict=True)]
+    true = [compare.against(one, other) for one, other in pairs[:20]]
     assert sum(item.comparable for item in (*false, *true)) >= 24, "the machine was disturbed nearly all the time"
     assert sum(item.regressed for item in false) <= 1, [item.sentence for item in false]
     missed = [item.to_json() for item in true if item.comparable and not item.regressed]

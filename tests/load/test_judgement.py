@@ -14,6 +14,7 @@ from senior_backend.console.exit_codes import ExitCode
 from senior_backend.load import findings, slo, statistics, validity, verdict
 from senior_backend.load.model import ErrorExample, ErrorKind, Gauges, GeneratorStats, Plan, RunResult, Stage, Target
 from senior_backend.load.samples import Samples
+from tests.load import simulated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -181,7 +182,7 @@ def test_the_connection_cap_is_told_from_a_slow_server() -> None:
     waits = [0.0] * 50 + [50.0 + place for place in range(450)]
     quick = made([5.0] * 500, waits_ms=waits, capped_s=4.0)
     assert valid(quick) == (False, "cap", ["connection-cap"])
-    slow = made([5.0] * 50 + [60.0] * 450, waits_ms=waits, capped_s=4.0)
+    slow = made([5.0] * 50 + [60.0] * 450, waits_ms=waits, capped_s=4.0, connections_cap=6)
     assert valid(slow) == (True, "server", ["server-slow"])
 
 
@@ -296,10 +297,18 @@ def test_one_slow_request_is_named() -> None:
 
 
 def test_the_size_of_a_pool_by_littles_law() -> None:
-    """Three at a time of 30 ms each: 100 a second, while 200 a second are asked."""
-    service = [30.0 + 5.0 * max(0, place - 3) for place in range(800)]
-    result = made(service, gap_ms=5.0, backlog=list(range(0, 400, 4)))
-    assert "3 at a time: a pool of 3?" in codes(result)["pool"]
+    """Three at a time of 30 ms each: at 10 a second each is alone, and at 200 a second 100 are answered."""
+    stages = (Stage(4, 10, 10), Stage(8, 200, 200))
+    ramp = dataclasses.replace(simulated.plan(arrivals="constant", connections=2000), stages=stages)
+    assert "3 at a time: a pool of 3?" in codes(simulated.Server(3, simulated.fixed(0.03)).run(ramp, None))["pool"]
+
+
+def test_an_overloaded_server_does_not_show_how_many_it_works_on() -> None:
+    """All requests meet as many others, and take the same: that product is the length of the queue."""
+    overload = simulated.plan(300, 12, arrivals="constant", connections=60)
+    result = simulated.Server(4, simulated.fixed(0.0206)).run(overload, None)
+    assert validity.judge(result, statistics.summarize(result)).limit == "server"
+    assert "pool" not in codes(result)
 
 
 def test_a_limit_of_concurrency_is_seen_in_what_failed() -> None:

@@ -32,6 +32,16 @@ stages: [{duration: 9s, rate: 9}]
 """
 
 
+REDIRECTS = {
+    "/moved": "/moved/",
+    "/round": "/round/",
+    "/round/": "/round",
+    "/private": "/login?next=/private",
+    "/plain": "https://elsewhere.example/plain",
+    "/cookie": "/cookie",
+}
+
+
 class Stub(ThreadingHTTPServer):
     """Routes as `METHOD /path`: open ones, ones that want the token, and an OpenAPI document of all of them."""
 
@@ -57,6 +67,8 @@ class Stub(ThreadingHTTPServer):
         route = f"{method} {path}"
         if route in self.locked:
             return (200, {}) if authorization == f"Bearer {TOKEN}" else (401, {})
+        if path in REDIRECTS:
+            return 307, {"to": REDIRECTS[path]}
         if route in self.routes:
             return 200, {}
         return (405 if any(known.endswith(f" {path}") for known in self.routes) else 404), {}
@@ -77,6 +89,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         if status == 405:
             self.send_header("Allow", "PATCH, DELETE")
+        if status == 307:
+            self.send_header("Location", value["to"])
         content = json.dumps(value).encode()
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -280,3 +294,36 @@ def test_what_does_not_answer_is_left_to_the_load() -> None:
     with stub() as server:
         server.answer = lambda *_: (500, {})  # type: ignore[method-assign]
         assert settle(server, "--endpoint", "/x").notes == ()
+
+
+def test_a_redirect_to_the_same_path_with_a_slash_is_measured_there() -> None:
+    with stub("GET /moved/") as server:
+        call = settle(server, "--endpoint", "/moved?page=2")
+        assert call.source.scenario.requests[0].path.source() == "/moved/?page=2"
+        assert [note.code for note in call.notes] == ["endpoint-resolved"]
+
+
+@pytest.mark.parametrize(
+    ("path", "there", "hint"),
+    [
+        ("/private", "leads to /login:", "--endpoint /login; where it is a login, add --header"),
+        ("/plain", "leads to https://elsewhere.example/plain", "--base-url https://elsewhere.example"),
+        ("/cookie", "leads to /cookie", "often a cookie"),
+        ("/round", "leads to /round:", "--endpoint /round"),
+    ],
+)
+def test_any_other_redirect_is_not_measured(path: str, there: str, hint: str) -> None:
+    with stub() as server:
+        error = refusal(InputError, lambda: settle(server, "--endpoint", path))
+        assert error.code == "redirects"
+        assert there in error.message
+        assert hint in str(error.hint)
+        assert "next=" not in error.message
+        assert "--expect-status 307" in str(error.hint)
+
+
+def test_a_redirect_that_is_meant_is_measured() -> None:
+    with stub() as server:
+        call = settle(server, "--endpoint", "/private", "--expect-status", "307")
+        assert not call.notes
+        assert call.settings.plan.redirects_expected == {0}

@@ -124,14 +124,6 @@ def test_constant_arrivals_hide_the_queue_that_poisson_shows() -> None:
     assert poisson["at"][0.9] > 1.8 * constant["at"][0.9]
 
 
-def test_the_self_test_passes() -> None:
-    for _ in range(TRIES):
-        result = selftest.run(stall_s=0.5, run_s=2.5)
-        if result.valid and result.lag_p99_ms <= LAG_MS:
-            break
-    assert result.passed, result.to_json()
-
-
 def sleeper(rate: float, seconds: float) -> float:
     """Return by how much the 99th percentile of plain absolute sleeps is late, in ms: what this machine allows."""
     start, late = time.perf_counter(), []

@@ -82,13 +82,21 @@ def after_run(call: Prepared, judgement: Judgement, watch: Watch) -> list[NextCo
         seconds = -(-samples * 11 // int(10 * summary.asked_rate + 1)) + 1
         longer = command("--duration", f"{seconds}s", without=("--duration",))
         found.append(NextCommand(longer, f"{short[0].objective.text} needs {samples:,} samples to be told."))
-    if code == ExitCode.OK and not options.find_max:
+    if (code == ExitCode.OK or (code == ExitCode.FAILED and _too_much(judgement))) and not options.find_max:
         slo = () if options.slo else ("--slo", "p99<200ms,errors<1%")
         most = command("--find-max", *slo, without=("--rps", "--duration", "--stages"))
-        found.append(NextCommand(most, "Find the highest rate that still meets the SLO."))
+        found.append(NextCommand(most, "Find the highest rate that meets the SLO."))
     if code in (ExitCode.OK, ExitCode.FAILED) and not options.html and len(found) < 3:
         found.append(NextCommand(command("--html", "load.html"), "See latency over time and the percentile curve."))
     return found[:3]
+
+
+def _too_much(judgement: Judgement) -> bool:
+    """Whether a lower rate may well hold: the backlog grew, or answers said that it was too much."""
+    result = judgement.result
+    shed = sum(result.statuses.get(status, 0) for status in (429, 503))
+    saturated = any(reason.code == "server-saturated" for reason in judgement.validity.reasons)
+    return saturated or 0 < 0.5 * result.failed <= shed < len(result.samples)
 
 
 def _about_statuses(call: Prepared, judgement: Judgement) -> list[NextCommand]:

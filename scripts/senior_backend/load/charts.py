@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 860.0, 260.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 14.0, 12.0, 40.0
+LABEL_CHARACTER, LABEL_HEIGHT = 6.5, 14.0
+"""Room that a label needs, in the chart's units: for each character, and from line to line."""
 SHADES = 7
 FINE_COLUMNS = 100
 ROWS_PER_DECADE = 8
@@ -61,6 +63,8 @@ class Rule:
     x2: float
     y2: float
     label: str
+    label_right: bool = False
+    """Whether the label stands to the right of the line, else to its left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +251,10 @@ def rate_chart(timeline: Sequence[Second]) -> Chart | None:
 def rate_latency_chart(
     rows: Sequence[tuple[float, float, float, str, str]], marks: Sequence[tuple[float, str]]
 ) -> Chart | None:
-    """Return latency against rate: (rate, p50, p99, "good", "bad" or "void", why), with vertical marks at rates."""
+    """Return latency against rate: (rate, p50, p99, state, why), with vertical marks at rates in rising order.
+
+    The state is "good", "brief" (held, but not for long), "bad" or "void".
+    """
     if not rows:
         return None
     ordered = sorted(rows)
@@ -261,7 +268,8 @@ def rate_latency_chart(
     ]
     return Chart(
         "Response time against rate",
-        "Each dot is the p99 of one probe: green held, red did not, grey was disturbed; lines join those that held.",
+        "Each dot is the p99 of one probe: green held, a green ring did so only for a moment, red did not, grey was "
+        "disturbed; lines join those that held.",
         "requests per second",
         "response time",
         tuple((x(step), plain(step)) for step in steps),
@@ -271,11 +279,20 @@ def rate_latency_chart(
             Line(" ".join(f"{x(row[0])},{y(row[2])}" for row in held), "p99", "p99"),
         ),
         dots=tuple(dots),
-        rules=tuple(
-            Rule(x(rate), HEIGHT - BOTTOM, x(rate), TOP + 14 * number, f"{label} {rate:,.0f}/s")
-            for number, (rate, label) in enumerate(marks)
-        ),
+        rules=_rules([(x(rate), f"{label} {rate:,.0f}/s") for rate, label in marks]),
     )
+
+
+def _rules(marks: Sequence[tuple[float, str]]) -> tuple[Rule, ...]:
+    """Return vertical lines whose labels do not meet: the last one's to its right, if it fits, the others' to the left.
+
+    Without room on the right the labels stand below each other.
+    """
+    rules = []
+    for number, (x, label) in enumerate(marks):
+        right = number == len(marks) - 1 and x + LABEL_CHARACTER * len(label) < WIDTH - RIGHT
+        rules.append(Rule(x, HEIGHT - BOTTOM, x, TOP if right else TOP + LABEL_HEIGHT * number, label, right))
+    return tuple(rules)
 
 
 def series_chart(title: str, unit: str, rows: Sequence[tuple[str, str, Sequence[tuple[float, float]]]]) -> Chart | None:

@@ -6,15 +6,17 @@ that is not sure says nothing.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
-from itertools import pairwise
-from statistics import median
+from itertools import pairwise, takewhile
+from statistics import mean, median, stdev
 from typing import TYPE_CHECKING
 
 from senior_backend.console.report import Finding
 from senior_backend.load.model import NANOSECONDS, ErrorKind
+from senior_backend.load.samples import Samples
 from senior_backend.load.statistics import MS, falls_behind, show_ms, slope, steady_rate
 
 if TYPE_CHECKING:
@@ -40,19 +42,24 @@ SLOW_FACTOR = 5
 QUEUEING = 2.0
 """Requests among many others that take twice as long as those alone have been queueing."""
 POOL_TOLERANCE = 0.12
-EQUAL = 1.1
 SMALL_POOL = 8
 SURE = 0.2
 """Up to here, and this near to a whole number, the estimate tells one size from the next."""
+ALONE_LEAST = 5
+"""So many requests without any other say what one takes; a queue of constant length looks as even as no queue."""
 RACES_SHARE = 0.02
 """Closing idle connections meets few requests; more than 2 % is something else."""
 NEW_SHARE = 0.8
 OUTAGE_LEAST = 10
 OUTAGE_SHARE = 0.7
 OUTAGE_ANSWERS = 3
+TOO_MANY = 429
+REFUSALS = frozenset({429, 503})
+RATE_SECONDS = 3
+RATE_REFUSED = 0.05
+RATE_SPREAD = 0.5
+"""A rate limit: 5 % or more are refused, and in three seconds or more successes differ by half of what arrivals do."""
 """An outage: at least ten failed requests in a row and 70 % of all failures, with no more than three other answers."""
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
-REDIRECT_SHARE = 0.5
 COLD_FLAT = 1.5
 """After a cold start the second half is even: its slowest second is at most 1.5 times its quickest."""
 SLOWEST_LEAST = 10
@@ -65,8 +72,12 @@ and the middle 80 % of the slow ones spread over at least 40 % of the run."""
 BLOCKS = 8
 LEAK_GROWTH = 0.3
 LEAK_ORDER = 0.7
-QUEUE_GROWTH = 3
-"""A leak: block medians grow by 30 % over the run, and at least 70 % of all pairs of blocks are in rising order."""
+QUEUE_GROWTH = 1.15
+MATCHED_LEAST = 3
+MATCHED_SHARE = 0.1
+"""A leak: block medians grow by 30 % over the run, and at least 70 % of all pairs of blocks are in rising order. It is
+none when requests that meet as many others take as long as before: a tenth of a third of the run has to be like that,
+three of a kind, to tell. Else growth in what is in flight leaves both possible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +97,8 @@ class View:
     request: Sequence[int]
     in_flight: Sequence[int]
     """How many other requests were in flight when this one was sent."""
+    good: Sequence[tuple[int, int]]
+    """How many others each good request met, and what it took, those of the warm-up included."""
     dones: Sequence[int]
     """All ends in order."""
 
@@ -103,20 +116,33 @@ class View:
         )
         sent = [due + late + waited for due, late, waited in zip(intended, lag, wait, strict=True)]
         done = [due + took for due, took in zip(intended, response, strict=True)]
-        sends, dones = sorted(sent), sorted(done)
+        service = [end - start for end, start in zip(done, sent, strict=True)]
+        warm = result.warmup_samples or Samples()
+        early = zip(warm.intended, warm.lag, warm.wait, strict=True)
+        early_sent = [due + late + waited for due, late, waited in early]
+        early_done = [due + took for due, took in zip(warm.intended, warm.response, strict=True)]
+        dones = sorted(done)
+        sends, ends = sorted(early_sent + sent), sorted(early_done + done)
+
+        def met(moments: Sequence[int]) -> list[int]:
+            return [bisect_left(sends, moment) - bisect_right(ends, moment) for moment in moments]
+
+        error, in_flight = pick(samples.error), met(sent)
+        rows = zip(met(early_sent) + in_flight, [*warm.service, *service], [*warm.error, *error], strict=True)
         return cls(
             result=result,
             summary=summary,
             intended=intended,
             sent=sent,
             done=done,
-            service=[end - start for end, start in zip(done, sent, strict=True)],
+            service=service,
             lag=lag,
             wait=wait,
-            error=pick(samples.error),
+            error=error,
             status=pick(samples.status),
             request=pick(samples.request),
-            in_flight=[bisect_left(sends, moment) - bisect_right(dones, moment) for moment in sent],
+            in_flight=in_flight,
+            good=[(others, took) for others, took, failed in rows if not failed],
             dones=dones,
         )
 
@@ -126,35 +152,24 @@ class View:
         return len(self.intended) / max(self.result.measured_s, 1e-9)
 
     def alone(self) -> float:
-        """Return the service time of a request that meets few others: the lower quartile of those that met the fewest.
+        """Return the service time of a request that meets no others: the median of those that did not.
 
-        Under overload hardly any request is alone; the quartile keeps those out that met one or two.
+        Under overload hardly any request is alone: then it is the lower quartile of those that met the fewest, which
+        keeps those out that met one or two.
         """
+        if len(alone := self.met_at_most(0)) >= LEAST_ROWS:
+            return median(alone)
         few = sorted(took for _, took in self._fewest())
         return few[len(few) // 4] if few else 0.0
 
     def _fewest(self) -> list[tuple[int, int]]:
         """Return how many others the good requests met that met the fewest, and what they took."""
-        fine = sorted(
-            (others, took)
-            for others, took, error in zip(self.in_flight, self.service, self.error, strict=True)
-            if not error
-        )
+        fine = sorted(self.good)
         return fine[: max(5, len(fine) // 100)]
 
-    def surely_alone(self) -> float:
-        """Return the service time without a queue, where the run shows it; else 0.
-
-        Either some requests did meet few others, or the quickest all take the same: what a queue makes is never equal.
-        """
-        few, alone = self._fewest(), self.alone()
-        if few and few[0][0] <= 1 and not self.result.plan.warmup_s:
-            return alone  # with a warm-up, requests that are not in the samples were in flight at the start
-        good = sorted(took for took, error in zip(self.service, self.error, strict=True) if not error)
-        if len(good) < LEAST_ROWS:
-            return 0.0
-        least, low = good[len(good) // 100], good[len(good) // 20]
-        return low if low <= EQUAL * least else 0.0
+    def met_at_most(self, others: int) -> list[int]:
+        """Return the service times of good requests that met at most so many others when they were sent."""
+        return [took for met, took in self.good if met <= others]
 
     def usual(self) -> float:
         """Return what an answer takes without a queue: under overload, most have queued."""
@@ -283,32 +298,40 @@ def saturated(view: View) -> bool:
     return falls_behind(view.result) is not None
 
 
-def pool_size(view: View) -> float:
-    """Return how many requests the server works on at a time, by Little's law: throughput times service time alone."""
-    return steady_rate(view.result) * view.surely_alone() / NANOSECONDS
-
-
 def pool(view: View) -> list[Finding]:
-    """Say how many requests the server can work on at once, when it cannot keep up."""
+    """Say how many requests the server can work on at once, when it cannot keep up and single requests were seen."""
     if not saturated(view) or find_stalls(view) or view.summary.error_share > 0.05:
         return []
-    size, alone = pool_size(view), view.surely_alone()
+    rate, alone = steady_rate(view.result), view.met_at_most(0)
+    message = pool_sentence(rate, alone)
+    if message is None or rate * mean(alone) / NANOSECONDS > 0.9 * view.result.generator.connections_cap:
+        return []  # not shown, or the generator's own pool
+    return [Finding("pool", "warning", message, fix=POOL_FIX)]
+
+
+POOL_FIX = "more workers, a larger pool, or less work for each request"
+
+
+def pool_sentence(rate: float, alone: Sequence[int]) -> str | None:
+    """Return how many requests a server works on at a time, by Little's law; None where the data do not show it.
+
+    `rate` is its throughput while requests wait, and `alone` what requests took that met no others, in ns: with others,
+    they queue, and then the product is the length of the queue.
+    """
+    if len(alone) < ALONE_LEAST:
+        return None
+    took = mean(alone)
+    size, error = rate * took / NANOSECONDS, stdev(alone) / math.sqrt(len(alone)) / took
     whole = round(size)
-    if size > 0.9 * view.result.generator.connections_cap:
-        return []  # the generator's own pool
-    if whole < 1 or abs(size - whole) > POOL_TOLERANCE * whole:
-        return []
+    if whole < 1 or abs(size - whole) > POOL_TOLERANCE * whole or 2 * error > POOL_TOLERANCE:
+        return None
     if whole == 1:
         at_a_time = "one at a time: a single worker or a lock?"
-    elif whole <= SMALL_POOL and abs(size - whole) <= SURE:
+    elif whole <= SMALL_POOL and abs(size - whole) <= SURE and 2 * error * size <= SURE:
         at_a_time = f"{whole} at a time: a pool of {whole}?"
     else:
         at_a_time = f"about {whole} at a time: a pool of that size, or that many fill the CPU?"
-    message = (
-        f"throughput stops at {steady_rate(view.result):.0f} requests/s while a request alone takes "
-        f"{show_ms(alone)}: {at_a_time}"
-    )
-    return [Finding("pool", "warning", message, fix="more workers, a larger pool, or less work for each request")]
+    return f"throughput stops at {rate:.0f} requests/s while a request alone takes {show_ms(took)}: {at_a_time}"
 
 
 def queueing(view: View) -> list[Finding]:
@@ -318,7 +341,7 @@ def queueing(view: View) -> list[Finding]:
     limit = sorted(response)[int(0.99 * len(response))]
     if limit < max(2 * usual, 2 * MS) or saturated(view) or find_stalls(view):
         return []
-    if _steady_change(_block_medians(view)) or _two_kinds(view):
+    if _steady_change(view, _block_medians(view)) or _two_kinds(view):
         return []  # the server itself changed, or has slow answers: those meet more others because they are slow
     slowest = [place for place, took in enumerate(response) if took >= limit]
     total = sum(response[place] for place in slowest)
@@ -351,7 +374,7 @@ def trend(view: View) -> list[Finding]:
     if find_stalls(view):
         return []
     medians = _block_medians(view)
-    change = _steady_change(medians)
+    change = _steady_change(view, medians)
     if not change or (change < 0 and cold_start(view)):
         return []
     per_s = change / MS / max(view.result.measured_s, 1e-9)
@@ -364,10 +387,35 @@ def trend(view: View) -> list[Finding]:
     if saturated(view):
         return [Finding("growing", "info", message + ", as the backlog grows")]
     first, last = _ends(view.in_flight)
-    if last > first + QUEUE_GROWTH:
-        message += f", and {last:.0f} instead of {first:.0f} others are in flight: a queue that grows, or a leak"
-        return [Finding("growing", "info", message, fix="a longer run at a lower rate tells which")]
+    rises = _slower_at_equal_load(view)
+    if rises is False or (rises is None and last > QUEUE_GROWTH * first + 1):
+        message += f", and {last:.0f} instead of {first:.0f} others are in flight: a queue that grows"
+        message += "" if rises is False else ", or a leak"
+        return [Finding("growing", "info", message, fix="a longer run at a lower rate tells what it is")]
     return [Finding("leak", "warning", message, fix="look for what grows: memory, rows, open cursors; run it longer")]
+
+
+def _slower_at_equal_load(view: View) -> bool | None:
+    """Whether late requests took longer than early ones that met as many others; None where too few did.
+
+    More in flight is no sign of either: by Little's law a leak makes requests meet more others, as a queue does.
+    """
+    width = len(view.service) // 3
+    early: defaultdict[int, list[int]] = defaultdict(list)
+    late: defaultdict[int, list[int]] = defaultdict(list)
+    for groups, start in ((early, 0), (late, len(view.service) - width)):
+        for others, took in zip(
+            view.in_flight[start : start + width], view.service[start : start + width], strict=True
+        ):
+            groups[others].append(took)
+    shared = [others for others in early if min(len(early[others]), len(late[others])) >= MATCHED_LEAST]
+    weights = [min(len(early[others]), len(late[others])) for others in shared]
+    if sum(weights) < MATCHED_SHARE * width:
+        return None
+    ratios = [median(late[others]) / max(median(early[others]), 1) for others in shared]
+    matched = sum(ratio * weight for ratio, weight in zip(ratios, weights, strict=True)) / sum(weights)
+    whole = median(view.service[-width:]) / max(median(view.service[:width]), 1)
+    return bool(matched - 1 > (whole - 1) / 2)
 
 
 def _ends(column: Sequence[int]) -> tuple[float, float]:
@@ -376,15 +424,19 @@ def _ends(column: Sequence[int]) -> tuple[float, float]:
     return median(column[:width]), median(column[-width:])
 
 
-def _steady_change(medians: Sequence[float]) -> float:
-    """Return by how much the medians of blocks rose or fell from the first to the last; 0 where there is no trend."""
+def _steady_change(view: View, medians: Sequence[float]) -> float:
+    """Return by how much the medians of blocks rose or fell from the first to the last; 0 where there is no trend.
+
+    What is less than the generator's own lateness says nothing of the server.
+    """
+    least = sorted(view.lag)[int(0.99 * len(view.lag))]
     if len(medians) < BLOCKS or min(medians) <= 0:
         return 0.0
     change = slope(list(enumerate(medians))) * (len(medians) - 1)
     pairs = [(early, late) for place, early in enumerate(medians) for late in medians[place + 1 :]]
     in_order = sum(1 for early, late in pairs if (late > early) == (change > 0) and late != early) / len(pairs)
     lowest = medians[0] if change > 0 else medians[-1]
-    if in_order < LEAK_ORDER or abs(change) < max(LEAK_GROWTH * lowest, 0.5 * MS):
+    if in_order < LEAK_ORDER or abs(change) < max(LEAK_GROWTH * lowest, 0.5 * MS, least):
         return 0.0
     return change
 
@@ -404,7 +456,7 @@ def outage(view: View) -> list[Finding]:
     if end - start < OUTAGE_LEAST or end - start < OUTAGE_SHARE * sum(failed) or end - start == len(failed):
         return []
     until = view.intended[end] if end < len(failed) else max(view.done)
-    after = view.done[start] + int(view.usual())
+    after = view.intended[start] + int(view.usual())
     if (
         sum(after < done < until for done, error in zip(view.done, view.error, strict=True) if not error)
         > OUTAGE_ANSWERS
@@ -414,8 +466,9 @@ def outage(view: View) -> list[Finding]:
     kind = " and ".join(one.label.replace("_", " ") for one, _ in kinds.most_common(2))
     statuses = Counter(view.status[place] for place in range(start, end) if view.error[place] == ErrorKind.STATUS)
     answered = bool(statuses) and len(kinds) == 1
+    status = statuses.most_common(1)[0][0] if answered else 0
     if answered:
-        kind += f" {statuses.most_common(1)[0][0]}"
+        kind += f" {status}"
     first = view.intended[start] / NANOSECONDS
     if end == len(failed):
         what = "it failed from then on" if answered else "the server went away, or hangs"
@@ -425,7 +478,7 @@ def outage(view: View) -> list[Finding]:
     else:
         message = (
             f"from t = {first:.1f} s to {view.intended[end] / NANOSECONDS:.1f} s no request succeeded ({kind}), and it "
-            "recovered: a restart, or an overload?"
+            f"recovered: {'a rate limit?' if status == TOO_MANY else 'a restart, or an overload?'}"
         )
     return [Finding("outage", "error", message, fix="look at the server's log of that time")]
 
@@ -443,21 +496,6 @@ def _longest_run(flags: Sequence[bool]) -> tuple[int, int]:
     return best
 
 
-def redirects(view: View) -> list[Finding]:
-    """Say when redirects were measured, not what they lead to."""
-    seen = Counter(status for status in view.status if status in REDIRECTS)
-    if seen.total() < REDIRECT_SHARE * len(view.status):
-        return []
-    status, _ = seen.most_common(1)[0]
-    message = (
-        f"{seen.total():,} of {len(view.status):,} answers are redirects (status {status}): they were measured, not "
-        "what they lead to"
-    )
-    return [
-        Finding("redirects", "warning", message, fix="name the path that Location shows, often with another / or host")
-    ]
-
-
 def failures_by_load(view: View) -> list[Finding]:
     """Say when failures come exactly above a number of requests in flight."""
     failed = sorted(
@@ -473,6 +511,31 @@ def failures_by_load(view: View) -> list[Finding]:
     worst = Counter(status for status, error in zip(view.status, view.error, strict=True) if error).most_common(1)[0][0]
     message = f"failures (status {worst}) come when {limit} or more requests are in flight: a limit of {limit}?"
     return [Finding("concurrency-limit", "warning", message, fix="raise the limit, or send less at a time")]
+
+
+def rate_limit(view: View) -> list[Finding]:
+    """Say when as many requests succeed in each second and the rest is refused."""
+    if failures_by_load(view):
+        return []
+    refused = Counter(
+        status
+        for status, error in zip(view.status, view.error, strict=True)
+        if error == ErrorKind.STATUS and status in REFUSALS
+    )
+    seconds = view.summary.timeline
+    later = seconds[len(seconds) // 3 : -1]  # before, a bucket may have been full; the last is rarely whole
+    good = [second.sent - second.failed for second in later]
+    if len(good) < RATE_SECONDS or refused.total() < RATE_REFUSED * len(view.status):
+        return []
+    asked = [second.sent for second in later]
+    if min(good) < LEAST_ROWS or max(good) - min(good) > RATE_SPREAD * (max(asked) - min(asked)):
+        return []
+    status = refused.most_common(1)[0][0]
+    message = (
+        f"about {mean(good):.0f} requests succeed in each second, and the rest is refused (status {status}): a rate "
+        "limit of that size, or all that it takes on?"
+    )
+    return [Finding("rate-limit", "warning", message, fix="ask for less, or raise the limit")]
 
 
 def two_kinds(view: View) -> list[Finding]:
@@ -513,19 +576,21 @@ def _two_kinds(view: View) -> tuple[list[int], list[int]] | None:
 
 
 def cold_start(view: View) -> list[Finding]:
-    """Say when the first second was slow and the rest is not."""
+    """Say when the first seconds were slow and the rest is not."""
     seconds = [second for second in view.summary.timeline if second.p50_ms is not None and second.sent >= 5]
     if len(seconds) < 5 or view.result.plan.warmup_s or find_stalls(view):
         return []
     later = [second.p50_ms or 0.0 for second in seconds[len(seconds) // 2 :]]
     if max(later) > COLD_FLAT * min(later):
         return []
-    first = seconds[0].p50_ms or 0.0
-    rest = median(second.p50_ms or 0.0 for second in seconds[1:])
-    if first < 2 * rest or first < rest + 2:
+    rest = median(later)
+    slow = list(takewhile(lambda second: (second.p50_ms or 0.0) >= max(2 * rest, rest + 2), seconds))
+    if not slow:
         return []
-    message = f"the first second was slow (p50 {first:.1f} ms, later {rest:.1f} ms): a cold start"
-    return [Finding("cold-start", "info", message, fix="add --warmup 5s to leave it out")]
+    took = median(second.p50_ms or 0.0 for second in slow)
+    while_ = "first second was" if len(slow) == 1 else f"first {len(slow)} seconds were"
+    message = f"the {while_} slow (p50 {took:.1f} ms, later {rest:.1f} ms): a cold start"
+    return [Finding("cold-start", "info", message, fix=f"add --warmup {max(5, 2 * len(slow))}s to leave it out")]
 
 
 def connections(view: View) -> list[Finding]:
@@ -559,6 +624,9 @@ def connection_limit(view: View) -> list[Finding]:
         return []
     if not 0 < stats.connections_used < stats.connections_peak:
         return []
+    slow = view.result.errors.get(ErrorKind.READ_TIMEOUT, 0) + view.result.errors.get(ErrorKind.UNFINISHED, 0)
+    if slow > 0.5 * failed:
+        return []  # requests that hang, wherever they are sent: those connections never get to a second one
     number = stats.connections_used
     message = f"requests fail on new connections, and never more than {number} worked at a time: a limit of {number}?"
     return [Finding("connection-limit", "warning", message, fix="raise the server's limit, or use fewer --connections")]
@@ -585,8 +653,8 @@ RULES: tuple[Callable[[View], list[Finding]], ...] = (
     outage,
     stalls,
     failures_by_load,
+    rate_limit,
     connection_limit,
-    redirects,
     pool,
     trend,
     queueing,
@@ -595,4 +663,4 @@ RULES: tuple[Callable[[View], list[Finding]], ...] = (
     cold_start,
     connections,
 )
-DISTURBED_RULES = (outage, stalls, failures_by_load, redirects, connections)
+DISTURBED_RULES = (outage, stalls, failures_by_load, rate_limit, connections)

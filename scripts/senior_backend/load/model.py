@@ -145,6 +145,8 @@ class Plan:
     max_body_bytes: int = 64 * 1024 * 1024
     max_kept_body_bytes: int = 4 * 1024 * 1024
     """How much of a body is kept for a check or an extraction."""
+    redirects_expected: frozenset[int] = frozenset()
+    """Requests, by index, of which a redirect is what is to be measured."""
     exact_samples: int = 10_000_000
     """Beyond this many samples, further ones are folded into histograms (error below 0.1 %)."""
 
@@ -329,6 +331,8 @@ class RunResult:
     retry_after_s: float | None = None
     notes: tuple[str, ...] = field(default=())
     """What the reader must know: a clock that could not be calibrated, a limit that was lowered."""
+    warmup_samples: Samples | None = None
+    """What the warm-up's requests took: no figure is made of them, but a slow start shows what one takes alone."""
 
     @property
     def measured_s(self) -> float:

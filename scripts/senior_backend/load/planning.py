@@ -12,6 +12,7 @@ from senior_backend.load import rails, slo
 from senior_backend.load.model import Plan, Stage
 from senior_backend.load.samples import needed
 from senior_backend.load.scenario import parse_duration
+from senior_backend.load.statistics import REDIRECTS
 
 if TYPE_CHECKING:
     import argparse
@@ -73,6 +74,9 @@ def settings(options: argparse.Namespace, scenario: Scenario, to: Destination) -
         warmup_s=warmup,
         grace_s=timeout,
         processes=processes,
+        redirects_expected=frozenset(
+            number for number, request in enumerate(scenario.requests) if REDIRECTS & (request.check.statuses or set())
+        ),
     )
     wanted = options.slo or scenario.slo
     return Settings(plan, wanted or DEFAULT_SLO, not wanted, _budget(options.error_budget))

@@ -187,9 +187,10 @@ def _sum(counts: Any) -> Any:
 def merge(results: Sequence[RunResult]) -> RunResult:
     """Return the run of which these are the parts."""
     first = results[0]
-    samples = Samples()
+    samples, warm_up = Samples(), Samples()
     for result in results:
         samples.extend(result.samples)
+        warm_up.extend(result.warmup_samples or Samples())
     errors: Counter[ErrorKind] = _sum(result.errors for result in results)
     examples = {kind: example for result in reversed(results) for kind, example in result.examples.items()}
     stats = [result.generator for result in results]
@@ -228,6 +229,7 @@ def merge(results: Sequence[RunResult]) -> RunResult:
         gauges=merge_gauges([result.gauges for result in results]),
         planned=len(samples),
         warmup=sum(result.warmup for result in results),
+        warmup_samples=warm_up,
         elapsed_s=max(result.elapsed_s for result in results),
         interrupted=any(result.interrupted for result in results),
         stopped=next((result.stopped for result in results if result.stopped), None),

@@ -10,7 +10,7 @@ import sys
 from array import array
 from collections import Counter
 from itertools import compress
-from operator import sub
+from operator import not_, sub
 from typing import TYPE_CHECKING
 
 from senior_backend.load.histogram import Histogram
@@ -86,16 +86,15 @@ class Recorder:
         self._folded = self._folded or Folded()
         fold_rows(rows, self._folded)
 
-    def finish(self) -> tuple[Samples, int]:
-        """Return the measured samples and the number of warm-up requests left out; the recorder is empty afterwards."""
+    def finish(self) -> tuple[Samples, Samples]:
+        """Return the measured samples and those of the warm-up; the recorder is empty afterwards."""
         self.flush()
         columns, self._columns = self._columns, [array("q") for _ in range(WIDTH)]
-        warm_up = self.folded_warmup
+        samples, warm_up = Samples(folded=self._folded), Samples()
         if self._warm_end > self.base:
             measured = [moment >= self._warm_end for moment in columns[0]]
-            warm_up += len(measured) - sum(measured)
+            _fill(warm_up, [array("q", compress(column, map(not_, measured))) for column in columns], self.base)
             columns = [array("q", compress(column, measured)) for column in columns]
-        samples = Samples(folded=self._folded)
         _fill(samples, columns, self.base)
         return samples, warm_up
 

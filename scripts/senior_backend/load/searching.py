@@ -10,7 +10,7 @@ from senior_backend.console.files import write_atomically
 from senior_backend.console.output import table
 from senior_backend.console.progress import Progress as Bar
 from senior_backend.console.report import Finding, NextCommand, Report
-from senior_backend.load import advice, charts, findmax, rails, server_metrics, server_view, trial
+from senior_backend.load import advice, charts, findmax, rails, server_metrics, server_view, trial, validity
 from senior_backend.load.report_text import ms
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def report(call: Prepared) -> tuple[Report, str]:
     options, plan = call.options, call.settings.plan
     start = options.rps or min(max(stage.start_rate for stage in plan.stages), DEFAULT_START)
     greatest = options.max_rate or (rails.PRIVATE_CAPS if call.to.private else rails.PUBLIC_CAPS).rate
-    search = findmax.Options(start_rate=min(start, greatest), greatest_rate=greatest)
+    search = findmax.Options(start_rate=min(start, greatest), greatest_rate=greatest, arrivals=plan.arrivals)
     watcher = server_view.watcher(options, call.tls, 0.0)
     with watcher, Bar("find-max") as bar:
         call, workload = trial.opened(call)
@@ -78,7 +78,7 @@ def verdict(result: FindMaxResult, call: Prepared) -> tuple[ExitCode, str]:
         return ExitCode.INTERRUPTED, f"interrupted after {len(result.points)} probes{held}"
     if result.highest is None:
         lowest = min((point.rate for point in result.points), default=0.0)
-        code = ExitCode.UNDECIDED if result.cause in ("generator", "cap") else ExitCode.FAILED
+        code = ExitCode.UNDECIDED if result.cause in ("generator", "cap", "redirects") else ExitCode.FAILED
         return code, f"not even {lowest:g} requests/s meet {slo}: {result.reason}"
     rate = f"{result.highest.rate:,.0f} requests/s"
     if result.cause == "none":
@@ -98,15 +98,17 @@ def text(result: FindMaxResult) -> str:
             ms(point.p50_ms),
             ms(point.p99_ms),
             f"{point.error_share:.2%}",
-            outcome(point)[:110],
+            outcome(point, result)[:110],
         ]
         for point in result.points
     ]
     return table(rows, ["asked/s", "answered/s", "p50", "p99", "failed", ""])
 
 
-def outcome(point: Point) -> str:
+def outcome(point: Point, result: FindMaxResult) -> str:
     """Return whether a rate held, and why not."""
+    if point.sustained and result.highest and point.rate > result.highest.rate:
+        return f"held for {point.seconds:.0f} s, which is too short to tell"
     if point.sustained:
         return "held"
     return point.reason if point.reason.startswith(point.cause) else f"{point.cause}: {point.reason}"
@@ -115,19 +117,23 @@ def outcome(point: Point) -> str:
 def chart(result: FindMaxResult) -> Chart | None:
     """Return latency against rate, with the highest rate that held and the knee."""
     marks = []
-    if result.knee:
-        marks.append((result.knee.rate, "knee"))
     if result.highest:
         marks.append((result.highest.rate, "highest that held"))
+    if result.knee and result.highest and result.knee.rate == result.highest.rate:
+        marks = [(result.knee.rate, "knee, and highest that held")]
+    elif result.knee:
+        marks.insert(0, (result.knee.rate, "knee"))
     rows = [
-        (point.rate, point.p50_ms, point.p99_ms, _state(point), point.reason)
+        (point.rate, point.p50_ms, point.p99_ms, _state(point, result), outcome(point, result))
         for point in result.points
         if point.p50_ms and point.p99_ms
     ]
     return charts.rate_latency_chart(rows, marks)
 
 
-def _state(point: Point) -> str:
+def _state(point: Point, result: FindMaxResult) -> str:
+    if point.sustained and result.highest and point.rate > result.highest.rate:
+        return "brief"
     return "good" if point.sustained else "void" if point.cause in ("generator", "interrupted") else "bad"
 
 
@@ -145,7 +151,9 @@ def _next(call: Prepared, result: FindMaxResult) -> list[NextCommand]:
         steps.append(
             NextCommand(advice.command("--connections", more, without=("--connections",)), "The cap was the limit.")
         )
-    if result.cause == "generator":
+    if result.cause == "generator" and validity.DISTURBED in result.reason:
+        steps.append(NextCommand(advice.command(), "Other work disturbed this machine; repeat it when that is done."))
+    elif result.cause == "generator":
         more = str(call.settings.plan.processes * 2)
         again = advice.command("--processes", more, without=("--processes",))
         steps.append(NextCommand(again, "The generator was the limit."))
@@ -172,7 +180,7 @@ def _write_page(
             ms(point.p50_ms),
             ms(point.p99_ms),
             f"{point.error_share:.2%}",
-            outcome(point),
+            outcome(point, result),
         ]
         for point in result.points
     ]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PERCENTILES = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999)
 MS = 1e6
 """Nanoseconds in a millisecond."""
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 HEAT_COLUMNS = 120
 CURVE_POINTS = 120
 
@@ -173,6 +174,15 @@ def summarize(result: RunResult) -> Summary:
     )
 
 
+def redirected(result: RunResult) -> Counter[int]:
+    """Return the statuses of redirects, with their numbers, that no request is meant to get."""
+    meant = result.plan.redirects_expected
+    rows = zip(result.samples.status, result.samples.request, result.samples.error, strict=True)
+    return Counter(
+        status for status, request, error in rows if status in REDIRECTS and request not in meant and not error
+    )
+
+
 def answered_before(result: RunResult, end_s: float) -> int:
     """Return how many complete responses came before a time of the run; folded requests all count."""
     samples = result.samples
@@ -310,6 +320,42 @@ def backlog_growth(result: RunResult, start_s: float, end_s: float) -> float:
         if start_s * NANOSECONDS <= at <= end_s * NANOSECONDS
     ]
     return slope(points)
+
+
+GROWTH_BLOCKS = 9
+GROWTH_NOISE = 3.0
+"""A backlog grows slowly when the slope of its means in nine blocks of time is three times its own standard error."""
+
+
+def grows_slowly(result: RunResult, least: float) -> bool:
+    """Whether the backlog grew by at least so many requests, and by more than its own ups and downs explain.
+
+    Of a run at one rate. The first third is left out: in it the server fills up.
+    """
+    end = result.measured_s
+    stops = standstills(result, end)
+    if len(stops) >= STANDSTILLS_ENOUGH:
+        points = stops
+    else:
+        groups: list[list[int]] = [[] for _ in range(GROWTH_BLOCKS)]
+        for at, backlog in zip(result.gauges.at_ns, result.gauges.backlog, strict=True):
+            place = int((at / NANOSECONDS - end / 3) / (end * 2 / 3) * GROWTH_BLOCKS)
+            if 0 <= place < GROWTH_BLOCKS:
+                groups[place].append(backlog)
+        points = [(float(place), sum(group) / len(group)) for place, group in enumerate(groups) if group]
+    rise = slope(points)
+    grown = rise * (points[-1][0] - points[0][0]) if points else 0.0
+    return grown >= least and rise > GROWTH_NOISE * slope_error(points, rise)
+
+
+def slope_error(points: Sequence[tuple[float, float]], rise: float) -> float:
+    """Return the standard error of a least-squares slope; infinite for fewer than four points."""
+    if len(points) < 4:
+        return math.inf
+    mean_x = sum(x for x, _ in points) / len(points)
+    mean_y = sum(y for _, y in points) / len(points)
+    left = sum((y - mean_y - rise * (x - mean_x)) ** 2 for x, y in points)
+    return math.sqrt(left / (len(points) - 2) / sum((x - mean_x) ** 2 for x, _ in points))
 
 
 GROWTH_SHARE = 0.02

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import urljoin, urlsplit
 
 from senior_backend.console.errors import InputError, ToolError, UnavailableError, UndecidedError
 from senior_backend.console.report import Finding
@@ -20,6 +21,7 @@ from senior_backend.load import advice, flow, openapi, paths, rails, sources
 from senior_backend.load.render import Compiler, Draw, Values
 from senior_backend.load.scenario import READ_ONLY_METHODS
 from senior_backend.load.single import ExchangeError, closing, exchange, get
+from senior_backend.load.statistics import REDIRECTS
 from senior_backend.load.steps import run_steps
 from senior_backend.load.templates import is_secret_name, parse
 from senior_backend.load.workload import build
@@ -55,7 +57,7 @@ def settled(call: Prepared) -> Prepared:
     Only calls with `--endpoint` are looked at: scenario files and OpenAPI documents say what they mean.
 
     Raises:
-        InputError: nothing is at a path, and no other path is certain.
+        InputError: nothing is at a path, or it leads elsewhere, and no other path is certain.
         UndecidedError: several paths could be meant.
         UnavailableError: credentials are missing or not accepted, or a login fails.
     """
@@ -101,15 +103,26 @@ class _Trial:
                 return True
             if request.method in READ_ONLY_METHODS:
                 self._refuse(request, answer)
+        moved = [
+            (number, answer)
+            for number, answer in enumerate(answers)
+            if answer is not None and answer.status in REDIRECTS and self._is_read(number)
+        ]
+        for number, answer in moved:
+            self._redirected(number, answer)
+            return True
         return False
 
     @property
     def _scenario(self) -> Scenario:
         return self.call.source.scenario
 
+    def _is_read(self, number: int) -> bool:
+        return self._scenario.requests[number].method in READ_ONLY_METHODS
+
     def _is_certain(self, number: int, answer: Response) -> bool:
         """Whether a 404 or 405 says something of the endpoint: a GET of a path that only takes POST is a 405."""
-        return answer.status == 404 or self._scenario.requests[number].method in READ_ONLY_METHODS
+        return answer.status == 404 or self._is_read(number)
 
     def _answer(self, request: Request) -> Response | None:
         """Return the answer to one request, None where there was none or the status is one that it expects."""
@@ -148,7 +161,8 @@ class _Trial:
         base = self.call.to.base_path
         reachable = [path for path in found.candidates if path.startswith(f"{base}/")]
         if len(reachable) == 1:
-            self._use(number, reachable[0].removeprefix(base), what)
+            because = f"{what}, and the service's OpenAPI document has exactly that path"
+            self._use(number, reachable[0].removeprefix(base), because)
             return
         if reachable:
             commands = " or ".join(self._command(number, path.removeprefix(base)) for path in reachable)
@@ -205,8 +219,36 @@ class _Trial:
                     break
         return self.known
 
-    def _use(self, number: int, path: str, what: str) -> None:
-        """Measure the documented path instead."""
+    def _redirected(self, number: int, answer: Response) -> None:
+        """Measure what a redirect leads to, where that is the same path but for a slash; else refuse."""
+        request, to = self._scenario.requests[number], self.call.to
+        asked = (to.base_path + request.path.source()).partition("?")[0]
+        here = f"{to.target.scheme}://{to.authority}"
+        location = urlsplit(urljoin(here + asked, answer.header("Location") or ""))
+        origin, path = f"{location.scheme}://{location.netloc}", location.path or "/"
+        what = f"{request.method} {asked} answered {answer.status}"
+        same = origin == here and path.startswith(f"{to.base_path}/")
+        if number not in self.looked_up and same and path != asked and path.rstrip("/") == asked.rstrip("/"):
+            self.looked_up.add(number)
+            self._use(number, path.removeprefix(to.base_path), f"{what} and leads to exactly that path")
+            return
+        there = path if origin == here else origin + path
+        if origin != here:
+            hint = f"Measure it there: --base-url {origin} --endpoint '{request.method} {path}'."
+        elif same and path != asked:
+            hint = f"Measure that: {self._command(number, path.removeprefix(to.base_path))}; where it is a login, add "
+            hint += "--header, or --scenario FILE to take its login."
+        else:
+            hint = "Add what it wants, often a cookie or another --header."
+        raise InputError(
+            f"{what} and leads to {there}: the redirect would be measured, not that",
+            code="redirects",
+            where=request.name,
+            hint=f"{hint} To measure the redirect itself, add --expect-status {answer.status}.",
+        )
+
+    def _use(self, number: int, path: str, because: str) -> None:
+        """Measure another path instead."""
         request = self._scenario.requests[number]
         query = request.path.source().partition("?")
         mended = replace(
@@ -217,7 +259,7 @@ class _Trial:
         note = Finding(
             "endpoint-resolved",
             "warning",
-            f"measured {mended.name}: {what}, and the service's OpenAPI document has exactly that path",
+            f"measured {mended.name}: {because}",
             fix=f"name it: {self._command(number, path)}",
         )
         requests = tuple(mended if place == number else other for place, other in enumerate(self._scenario.requests))

@@ -8,12 +8,14 @@ answered as fast as it ever does; when the server itself had become slow, the se
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING, Literal
 
 from senior_backend.console.report import Finding
+from senior_backend.load.findings import View
 from senior_backend.load.model import NANOSECONDS, ErrorKind
 from senior_backend.load.samples import Distribution
-from senior_backend.load.statistics import MS, falls_behind, show_ms
+from senior_backend.load.statistics import MS, falls_behind, redirected, show_ms
 
 if TYPE_CHECKING:
     from senior_backend.load.model import RunResult
@@ -29,14 +31,19 @@ the report warns, and above 5 ms (or the tenth) the run is not valid."""
 CPU_SHARE = 0.95
 BUSY_SHARE = 0.5
 """A late generator that used less than this of a core was kept from running."""
+DISTURBED = "something else on this machine took the CPU"
 OWN_SHARE = 0.5
 """A lag of which at least half is what one request costs the generator is its own."""
 CAPPED_SHARE = 0.02
 WAIT_SHARE = 0.1
 """The cap mattered when requests waited for it in more than 2 % of the time and waiting is 10 % of response time."""
+FEW = 4
+FEW_LEAST = 5
+"""Few others are a quarter of the cap; so many such requests show how quick the server is then."""
 SLOWED = 2.0
 """A server whose service time, while requests wait, is this many times its quick answers is slow itself."""
 FD_SHARE = 0.9
+REDIRECT_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +64,33 @@ def judge(result: RunResult, summary: Summary) -> Validity:
     if not summary.planned:
         reason = Finding("nothing-measured", "error", "no request was measured", fix="run longer, or ask a higher rate")
         return Validity(False, "generator", (reason,))
+    elsewhere = _redirected(result)
+    if elsewhere is not None:
+        return Validity(False, "none", (elsewhere,))
     reasons = [*_generator(result)]
     invalid = [reason for reason in reasons if reason.severity == "error"]
     if invalid:
         return Validity(False, "generator", tuple(reasons))
-    cap, server = _capped(result), _server(result, summary)
+    cap, server = _capped(result, summary), _server(result, summary)
     if cap is not None and cap.code == "connection-cap":
         return Validity(False, "cap", (cap, *reasons))
     told = [finding for finding in (server, cap) if finding is not None]
     return Validity(True, "server" if told else "none", (*told, *reasons))
+
+
+def _redirected(result: RunResult) -> Finding | None:
+    """Return that redirects were measured: what users wait for is what those lead to."""
+    seen = redirected(result)
+    if seen.total() < REDIRECT_SHARE * len(result.samples):
+        return None
+    status, _ = seen.most_common(1)[0]
+    return Finding(
+        "redirects",
+        "error",
+        f"{seen.total():,} of {len(result.samples):,} answers are redirects (status {status}), not what they lead to",
+        fix="name the path that Location shows, often with another / or host, or log in; where the redirect itself is "
+        f"what to measure, add --expect-status {status}, or expect_status in the scenario",
+    )
 
 
 def _generator(result: RunResult) -> list[Finding]:
@@ -78,7 +103,7 @@ def _generator(result: RunResult) -> list[Finding]:
         # One response that takes that long to read makes the next request late, however idle the rest of the time is.
         each = stats.cpu_s * NANOSECONDS / max(len(result.samples), 1)
         busy = stats.cpu_share > BUSY_SHARE or each > OWN_SHARE * lag
-        why = "it needs more CPU" if busy else "something else on this machine took the CPU"
+        why = "it needs more CPU" if busy else DISTURBED
         found.append(
             Finding(
                 "generator-lag",
@@ -123,14 +148,16 @@ def _generator(result: RunResult) -> list[Finding]:
     return found
 
 
-def _capped(result: RunResult) -> Finding | None:
+def _capped(result: RunResult, summary: Summary) -> Finding | None:
     """Return what the waiting for connections was due to, if it mattered."""
     samples, stats = result.samples, result.generator
     waits, responses = samples.distribution("wait").mean or 0.0, samples.distribution("response").mean or 1.0
     if stats.capped_s < CAPPED_SHARE * stats.wall_s or waits < WAIT_SHARE * responses:
         return None
     service = samples.service
-    quick = Distribution(value for value in service if value).at(0.05) or 0.0
+    # What requests take that meet few others; where all of them met many, the quickest.
+    few = View.of(result, summary).met_at_most(stats.connections_cap // FEW)
+    quick = median(few) if len(few) >= FEW_LEAST else Distribution(value for value in service if value).at(0.05) or 0.0
     waited = Distribution(
         value for value, wait in zip(service, samples.wait, strict=True) if value and wait > LAG_MS * MS
     )
