@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests import services
-from tests.migrate.support import ROOT, start, write_migrations
+from tests.migrate.support import ROOT, start, wait_for, write_migrations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -285,13 +285,6 @@ def test_a_second_runner_does_not_stop_a_concurrent_index(tmp_path: Path, postgr
         assert (one.wait(30), two.wait(30)) == (0, 0), "the waiting runner blocked the one that works"
         one.communicate()
         two.communicate()
-
-
-def wait_for(condition: Callable[[], Any], limit: float = 20) -> None:
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.05)
 
 
 @pytest.fixture
