@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from senior_backend.console.errors import InputError
 from senior_backend.console.progress import Progress
-from senior_backend.migrate import ledger
+from senior_backend.migrate import keyset, ledger
 from senior_backend.migrate.options import seconds
 from senior_backend.migrate.statements import Statement
 from senior_backend.migrate.tokens import tokens
@@ -268,15 +268,9 @@ class _Batches:
         )
 
     def _compare(self, sign: str, values: Sequence[Any], columns: Sequence[str]) -> str:
-        """Return a row comparison with literals; the literals are keys that the database itself has returned."""
+        """Return a comparison of keys; its literals are keys that the database itself has returned."""
         literals = [self._literal(name, value) for name, value in zip(self.plan.key, values, strict=True)]
-        if len(columns) > 1 and self.runner.database.engine not in ("mysql", "mariadb"):
-            return f"({', '.join(columns)}) {sign} ({', '.join(literals)})"
-        # For a row comparison MySQL and MariaDB read the whole index, and an UPDATE locks all that it reads.
-        text = f"{columns[-1]} {sign} {literals[-1]}"
-        for column, literal in zip(columns[-2::-1], literals[-2::-1], strict=True):
-            text = f"({column} {sign[0]} {literal} OR {column} = {literal} AND {text})"
-        return text
+        return keyset.compared(columns, sign, literals, self.runner.database.engine)
 
     def _literal(self, column: str, value: Any) -> str:
         if isinstance(value, int) and not isinstance(value, bool):
