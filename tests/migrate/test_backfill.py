@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -11,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from senior_backend.console.errors import InputError
-from senior_backend.migrate import backfill, plan
+from senior_backend.console.errors import InputError, UnavailableError
+from senior_backend.migrate import backfill, plan, replicas
 from senior_backend.migrate.databases.opening import open_database
 from senior_backend.migrate.databases.urls import parse_url
 from senior_backend.migrate.files import Folder, parse
@@ -266,6 +267,36 @@ def test_a_replica_that_is_behind_pauses_the_backfill(
     monkeypatch.setattr(backfill, "LAG_POLL", 0.01)
     rows_are_changed_once(tool, f"sqlite:{tmp_path / 'app.db'}", "integer")
     assert asked[:3] == [9.0, 9.0, 0.0]
+
+
+def test_named_replicas_are_asked_and_one_that_does_not_follow_is_infinitely_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a MariaDB and a MySQL 9.7 pair the pause was seen; here is what their answers mean."""
+
+    def gone() -> list[float | None]:
+        message = "it is down"
+        raise UnavailableError(message, code="database-unavailable")
+
+    answers: list[tuple[Callable[[], list[float | None]], float]] = [
+        (lambda: [3.0, 9.0], 9.0),
+        (lambda: [0.0, None], math.inf),  # one of two sources is not followed
+        (list, math.inf),  # it was made a source meanwhile
+        (gone, math.inf),
+    ]
+    address = parse_url("mysql://root@db/app")
+    for answer, expected in answers:
+        monkeypatch.setattr(replicas, "_ask", lambda _address, answer=answer: answer())
+        assert replicas.lag([address]) == expected
+    assert replicas.lag([]) == 0
+
+
+def test_a_replica_that_is_none_is_refused_before_anything_runs(tool: Any, mariadb_url: str) -> None:
+    write_pairs(10, batch=10)
+    for urls in ((mariadb_url, mariadb_url), ("sqlite:app.db", mariadb_url), (mariadb_url, "postgresql://db/app")):
+        result = tool("up", "--database-url", urls[0], "--replica", urls[1])
+        assert (result.code, result.codes) == (2, ["bad-replica"]), result.report
+    assert not open_database(parse_url(mariadb_url)).tables()
 
 
 @pytest.mark.parametrize(

@@ -15,19 +15,20 @@ trigger, a default, or an application that writes the new column.
 Each batch reads the key that ends it through the index, adds `key > last AND key <= end` to the statement's own WHERE,
 runs it, and commits together with the new place and the end of the walk: a crash loses at most the batch under way, no
 row is changed twice, and a run that goes on ends where the first one would have. Between batches the run pauses while a
-replica is too far behind. A batch that meets a row lock is rolled back and tried again, and the next ones are smaller;
-they grow back when the way is free.
+replica is too far behind; on MySQL and MariaDB one that the call names. A batch that meets a row lock is rolled back
+and tried again, and the next ones are smaller; they grow back when the way is free.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from senior_backend.console.errors import InputError
 from senior_backend.console.progress import Progress
-from senior_backend.migrate import keyset, ledger
+from senior_backend.migrate import keyset, ledger, replicas
 from senior_backend.migrate.options import seconds
 from senior_backend.migrate.statements import Statement
 from senior_backend.migrate.tokens import tokens
@@ -154,12 +155,17 @@ def run(runner: Runner, item: Item, step: Step, record: Record | None) -> int:
             if plan.pause or gap:
                 runner.sleep(max(plan.pause, gap))
             if runner.clock() >= asked + LAG_POLL:
-                while (lag := database.lag_seconds()) > runner.settings.max_lag:
-                    progress.update(seen, f"paused: a replica is {lag:.0f} s behind")
+                while (lag := _lag(runner)) > runner.settings.max_lag:
+                    what = f"is {lag:.0f} s behind" if lag < math.inf else "does not replicate, or does not answer"
+                    progress.update(seen, f"paused: a replica {what}")
                     runner.sleep(LAG_POLL)
                 asked = runner.clock()
     work.finish({"rows": rows, "seen": seen, "last": last, "end": final})
     return retries
+
+
+def _lag(runner: Runner) -> float:
+    return max(runner.database.lag_seconds(), replicas.lag(runner.settings.replicas))
 
 
 class _Batches:

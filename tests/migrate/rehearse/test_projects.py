@@ -14,6 +14,8 @@ from senior_backend.migrate.rehearse import scripts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from senior_backend.migrate.rehearse.model import Script
+
 ENVIRONMENT = """\
 from alembic import context
 
@@ -141,7 +143,7 @@ TOOLS = {
 def test_the_way_down_of_another_tool_is_that_of_its_migration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    def written(down: str) -> scripts.Script:
+    def written(down: str) -> Script:
         for file, text in TOOLS[name].items():
             path = tmp_path / ("" if name == "sqitch" else "migrations") / file
             path.parent.mkdir(parents=True, exist_ok=True)
