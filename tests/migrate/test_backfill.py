@@ -131,7 +131,7 @@ def test_a_batch_by_two_columns_locks_only_its_rows_on_mariadb(tool: Any, mariad
     try:
         holder.begin()
         holder.query("UPDATE things SET hits = 0 WHERE a = 59 AND b = 2999")
-        assert tool(*arguments).codes == ["lock-not-available"]
+        assert tool(*arguments).codes[-1] == "lock-not-available"
         holder.commit()
         assert holder.query("SELECT sum(hits) FROM things") == [(2900,)], "only the last batch meets the lock"
         assert tool(*arguments).code == 0

@@ -77,6 +77,7 @@ class Table:
     unit: int | None = None
     rows: int | None = None
     charset: str | None = None
+    collation: str | None = None
     triggers: set[str] = field(default_factory=set)
     reads: tuple[Name, ...] = ()
     row_security: bool = False

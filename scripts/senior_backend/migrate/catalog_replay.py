@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from senior_backend.migrate import mysql_types
 from senior_backend.migrate import operations as ops
 from senior_backend.migrate.catalog import DEFAULT_SCHEMA, Catalog, Dependent, Domain, Index, Table, TableKind
 from senior_backend.migrate.operations import Column, Constraint, ConstraintKind, Name, Operation
@@ -52,6 +53,7 @@ def _create_table(catalog: Catalog, op: ops.CreateTable, unit: int | None) -> No
         temporary=op.temporary,
         unit=unit,
         charset=op.charset,
+        collation=op.collation,
         rows=None,
         partition_key=op.partition_key,
         bound=op.bound,
@@ -765,6 +767,25 @@ def _alter_table(catalog: Catalog, op: ops.AlterTable, unit: int | None) -> None
     del unit
     if op.action in ("enable-rls", "disable-rls"):
         _table(catalog, op.table).row_security = op.action == "enable-rls"
+    elif op.action in ("convert-charset", "default-charset", "collate"):
+        _encode(_table(catalog, op.table), op)
+
+
+def _encode(table: Table, op: ops.AlterTable) -> None:
+    """Give a table another default encoding; with CONVERT its texts too, without it they keep what they have."""
+    for key, column in table.columns.items():
+        if column.type is None or column.type.name not in mysql_types.TEXTS:
+            continue
+        if op.action == "convert-charset":
+            table.columns[key] = replace(column, type=column.type._replace(charset=None), collation=None)
+        elif column.type.charset is None and column.collation is None:
+            kept = replace(column, type=column.type._replace(charset=table.charset), collation=table.collation)
+            table.columns[key] = kept
+    name, _, collation = (op.detail or "").partition(" COLLATE ")
+    if op.action == "collate":
+        table.charset, table.collation = None, name.lower()
+    else:
+        table.charset, table.collation = name, collation or None
 
 
 def _set_variable(catalog: Catalog, op: ops.SetVariable, unit: int | None) -> None:

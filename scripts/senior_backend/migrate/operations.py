@@ -199,6 +199,7 @@ class CreateTable(TableOperation):
     inherits: tuple[Name, ...] = ()
     from_query: bool = False
     charset: str | None = None
+    collation: str | None = None
     engine: str | None = None
     foreign: bool = False
 

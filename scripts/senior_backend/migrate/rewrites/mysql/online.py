@@ -161,6 +161,8 @@ def _constraint(operation: ops.AddConstraint, context: Context) -> Rewrite | Unk
 
 def _alter(operation: ops.AlterTable, context: Context) -> Rewrite | Unknown | None:
     if operation.action in ("convert-charset", "convert-character-set"):
+        if not mysql_types.converts(context.table(operation.table), operation.detail or "", context.catalog.engine):
+            return _clauses(operation.table, context, BESIDE, "set the character set that every column has already")
         return _copy(operation.table, context, "converting the character set copies the table")
     if operation.action in ("engine", "row-format", "force"):
         return _clauses(operation.table, context, BESIDE, "build the table anew while others write")
