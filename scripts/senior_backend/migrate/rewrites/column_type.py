@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
 from senior_backend.migrate.postgres_types import type_change
-from senior_backend.migrate.rewrites import parts, triggers
+from senior_backend.migrate.rewrites import parts, triggers, views
 from senior_backend.migrate.rewrites.column_copy import (
     Columns,
     default_moves,
     dependents,
-    readers,
     rights_and_comment,
 )
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
@@ -60,8 +59,11 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
     keep = triggers.followed(name, old, column, keep_name)
     collation = f" COLLATE {collation_name(operation.collation)}" if operation.collation else ""
     columns = Columns(table, name, column, copy, column)
-    if (held := readers(columns, context)) is not None:
+    if (held := views.holders(table, column)) is not None:
         return held
+    readers = views.readers(table, name, column, context)
+    if isinstance(readers, Unknown):
+        return readers
     moved = dependents(columns, context)
     forth, back = default_moves(columns, context)
     nullable = (f"ALTER TABLE {t} ALTER COLUMN {o} DROP NOT NULL",) if own.not_null else ()
@@ -90,8 +92,14 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
         Step(
             "switch",
             f"swap the columns in one moment: {column} has the new type from here on, {old} follows it",
-            (*sync.drop, *moved.detach, *forth, *renames, *nullable, *moved.attach, *keep.create),
-            (*keep.drop, *moved.detach_back, *renames_back, *not_null_back, *back, *moved.attach_back, *sync.create),
+            (
+                *readers.dropped(), *sync.drop, *moved.detach, *forth, *renames, *nullable, *moved.attach, *keep.create,
+                *readers.created(),
+            ),
+            (
+                *readers.dropped(), *keep.drop, *moved.detach_back, *renames_back, *not_null_back, *back,
+                *moved.attach_back, *sync.create, *readers.created(),
+            ),
             tables=frozenset(moved.tables),
         ),
     ]  # fmt: skip
