@@ -729,13 +729,38 @@ def _enum_value(catalog: Catalog, op: ops.AddEnumValue, unit: int | None) -> Non
 def _domain(catalog: Catalog, op: ops.CreateDomain, unit: int | None) -> None:
     del unit
     inherited = catalog.is_constrained(op.base)
-    catalog.domains[op.name.name] = Domain(op.base, op.constrained or inherited)
+    checks: dict[str, str] = {}
+    for check in op.checks:
+        _add_domain_check(checks, op.name, check)
+    catalog.domains[op.name.name] = Domain(op.base, op.constrained or inherited, checks, op.not_null, op.default)
+
+
+def _add_domain_check(checks: dict[str, str], domain: Name, check: Constraint) -> None:
+    """Add a check under its name, or under the one that PostgreSQL chooses."""
+    names = (f"{domain.name}_check{number or ''}" for number in range(len(checks) + 1))
+    name = check.name or next(one for one in names if one not in checks)
+    checks[name] = check.expression.sql if check.expression is not None else ""
 
 
 def _alter_domain(catalog: Catalog, op: ops.AlterDomain, unit: int | None) -> None:
     del unit
-    if op.action in ("add", "set-not-null") and (domain := catalog.domains.get(op.name.name)) is not None:
-        catalog.domains[op.name.name] = replace(domain, constrained=True)
+    domain = catalog.domains.get(op.name.name)
+    if domain is None:
+        return
+    checks = dict(domain.checks)
+    if op.action == "add" and op.constraint is not None and op.constraint.kind == "check":
+        _add_domain_check(checks, op.name, op.constraint)
+        domain = replace(domain, constrained=True, checks=checks)
+    elif op.action in ("add", "set-not-null"):
+        domain = replace(domain, constrained=True, not_null=True)
+    elif op.action == "drop-not-null":
+        domain = replace(domain, not_null=False)
+    elif op.action == "drop" and op.constraint_name in checks:
+        del checks[op.constraint_name]
+        domain = replace(domain, checks=checks)
+    elif op.action != "validate":
+        domain = replace(domain, known=False)
+    catalog.domains[op.name.name] = domain
 
 
 def _attach(catalog: Catalog, op: ops.AttachPartition, unit: int | None) -> None:

@@ -478,6 +478,9 @@ class CreateDomain(Operation):
     name: Name
     base: Type
     constrained: bool
+    checks: tuple[Constraint, ...] = ()
+    not_null: bool = False
+    default: Expression | None = None
 
 
 @_operation

@@ -17,6 +17,8 @@ pytestmark = pytest.mark.service("postgresql")
 
 SETUP = """
 CREATE TYPE mood AS ENUM ('calm', 'cross');
+CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+CREATE DOMAIN small AS positive DEFAULT 3 NOT NULL CONSTRAINT not_much CHECK (VALUE < 2000000000);
 CREATE TABLE teams (id int PRIMARY KEY, name text NOT NULL);
 CREATE TABLE items (
   id bigint PRIMARY KEY,
@@ -119,6 +121,15 @@ CASES = [
         "column-unique",
         "ALTER TABLE items ADD COLUMN slug text UNIQUE CHECK (length(slug) > 2);",
         check="SELECT count(*) = 2 FROM pg_constraint WHERE conrelid = 'items'::regclass AND conname LIKE '%slug%'",
+    ),
+    Case(
+        "domains",
+        "ALTER TABLE items ADD COLUMN size small;\nALTER TABLE items ALTER COLUMN code TYPE positive;",
+        check="SELECT count(*) = 2 AND bool_and(atttypid = 'int'::regtype) AND (SELECT count(*) = 3 AND "
+        "bool_and(convalidated) FROM pg_constraint WHERE conname IN ('items_size_positive_check', "
+        "'items_size_not_much', 'items_code_positive_check')) AND (SELECT count(*) = 0 FROM items WHERE size <> 3) "
+        "FROM pg_attribute WHERE attrelid = 'items'::regclass AND (attname, attnotnull, atthasdef) IN "
+        "(('size', true, true), ('code', false, false))",
     ),
     Case(
         "type-change",

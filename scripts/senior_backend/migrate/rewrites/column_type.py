@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
@@ -33,6 +34,8 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
         return None
     table = context.table(name)
     own = table.columns.get(column) if table else None
+    if context.catalog.is_constrained(operation.type):
+        return _to_domain(operation, context)
     plain = operation.using is None or getattr(operation.using, "cast_of", None) == column
     known = own.type if own is not None else None
     if plain and not operation.collation and type_change(known, operation.type, context.catalog) == "free":
@@ -122,6 +125,33 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
     )
     context.assumptions.extend(moved.problems)
     return Rewrite(tuple(steps), undone_by=(f"type {name}.{column}",))
+
+
+def _to_domain(operation: ops.AlterColumnType, context: Context) -> Rewrite | Unknown:
+    """A change to a domain with a constraint rewrites the table; one to its base type with the same checks may not."""
+    name, column = operation.table, operation.column
+    own, domain = context.catalog.column(name, column), context.catalog.whole_domain(operation.type)
+    if own is None or own.type is None or domain is None:
+        return Unknown(
+            f"{operation.type} is a domain with a constraint, and that, or what {name}.{column} is now, is not known",
+            "Change the column to the base type, and add the domain's CHECK to the table.",
+        )
+    change = f"ALTER TABLE {table_name(name)} ALTER COLUMN {ident(column)} TYPE {domain.base}"
+    steps: tuple[Step, ...] = ()
+    if operation.using is not None or own.type != domain.base:
+        text = change + (f" USING {_using(context.text)}" if operation.using is not None else "")
+        answer = rewrite(replace(operation, type=domain.base), replace(context, text=text))
+        if isinstance(answer, Unknown):
+            return answer
+        kept = Step("switch", f"change {name}.{column} to {domain.base}", (change,), tables=frozenset({str(name)}),
+                    irreversible="the type before it would write the table anew")  # fmt: skip
+        steps = answer.steps if answer else (kept,)
+    context.assumptions.append(parts.instead_of_domain(name, column, operation.type, domain))
+    demands = parts.domain_checks(name, column, domain)
+    if domain.not_null and not own.not_null:
+        demands.insert(0, parts.not_null(name, column))
+    before = [step for step in steps if not step.after_deploy]
+    return Rewrite((*before, *demands, *steps[len(before) :]), undone_by=(f"type {name}.{column}",))
 
 
 def _rechecked(operation: ops.AlterColumnType, context: Context) -> Rewrite | None:
