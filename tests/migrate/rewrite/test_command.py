@@ -103,6 +103,17 @@ def test_each_step_goes_back_or_says_that_it_does_not(rewrite: Any) -> None:
         assert says_so or found.statements("down", "postgresql"), name
 
 
+def test_the_copy_of_a_column_of_a_domain_does_not_write_the_table_anew(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "1_setup.sql").write_text(
+        "-- migrate:up\nCREATE DOMAIN positive AS int CHECK (VALUE > 0);\n"
+        "CREATE TABLE t (id int PRIMARY KEY, n positive);\n"
+    )
+    path = tmp_path / "2_change.sql"
+    path.write_text("-- migrate:up\nALTER TABLE t RENAME COLUMN n TO hits;\n")
+    assert main(["rewrite", str(path), "--engine", "postgresql", "--dry-run", "--json"]) == 0
+    assert "ADD COLUMN hits int4;" in json.loads(capsys.readouterr().out)["data"]["migrations"][0]["files"][0]["text"]
+
+
 def test_what_has_no_online_form_is_said(rewrite: Any) -> None:
     code, report, _ = rewrite(
         "-- migrate:up\nALTER TABLE strangers ADD EXCLUDE USING gist (seat WITH &&);\n-- migrate:down\n"

@@ -84,6 +84,9 @@ def _column(operation: ops.RenameColumn, context: Context) -> Rewrite | Unknown 
     columns = Columns(table, name, old, new, new)
     indexes, problems = index_copies(columns)
     collation = f" COLLATE {collation_name(own.collation)}" if own.collation else ""
+    # A column of a domain with a constraint would write the table anew; what the copy gets goes to the column itself.
+    domain = context.catalog.whole_domain(own.type)
+    kind = domain.base if domain is not None and domain.constrained else own.type
     locked = frozenset({str(name)})
     if own.default is not None and not own.not_null:
         context.assumptions.append(
@@ -93,7 +96,7 @@ def _column(operation: ops.RenameColumn, context: Context) -> Rewrite | Unknown 
         Step(
             "expand",
             f"add {name}.{new}; a trigger keeps it and {old} equal, whichever of them an application writes",
-            (f"ALTER TABLE {t} ADD COLUMN {n} {own.type}{collation}", rights_and_comment(columns), *sync.create),
+            (f"ALTER TABLE {t} ADD COLUMN {n} {kind}{collation}", rights_and_comment(columns), *sync.create),
             (*sync.drop, f"ALTER TABLE {t} DROP COLUMN IF EXISTS {n}"),
             tables=locked,
         ),
