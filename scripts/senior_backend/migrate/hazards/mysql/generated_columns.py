@@ -12,9 +12,10 @@ from senior_backend.migrate.hazards.rule import Context, Example, Hazard, Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from senior_backend.migrate.catalog import Table
+    from senior_backend.migrate.catalog import Catalog, Table
 
 Change = ops.AddColumn | ops.DropColumn | ops.ModifyColumn | ops.AlterTable | ops.AddConstraint
+CHANGES = (ops.AddColumn, ops.DropColumn, ops.ModifyColumn, ops.AlterTable, ops.AddConstraint)
 _REBUILD = frozenset(("engine", "row-format", "force"))
 
 
@@ -23,7 +24,7 @@ def check(operation: Change, context: Context) -> Iterator[Hazard]:
     table = context.table(operation.table)
     if table is None or context.is_new(operation.table):
         return
-    found = _hindrance(operation, table, context)
+    found = hindrance(operation, table, context.catalog)
     if found is None:
         return
     what, change = found
@@ -35,11 +36,11 @@ def check(operation: Change, context: Context) -> Iterator[Hazard]:
     )
 
 
-def _hindrance(operation: Change, table: Table, context: Context) -> tuple[str, str] | None:
+def hindrance(operation: Change, table: Table, catalog: Catalog) -> tuple[str, str] | None:
     """Return what the generated columns make of a change, and the change as a clause of ALTER TABLE."""
     virtual = [column.name for column in table.columns.values() if column.generated == "virtual"]
     indexed = mysql_types.indexed_virtual(table)
-    mariadb = context.catalog.engine == "mariadb"
+    mariadb = catalog.engine == "mariadb"
     last = next(reversed(table.columns), "")
     if isinstance(operation, ops.AddColumn):
         column, change = operation.column, f"ADD COLUMN {operation.column.name} …"
@@ -51,7 +52,7 @@ def _hindrance(operation: Change, table: Table, context: Context) -> tuple[str, 
     elif not mariadb:
         return None
     elif isinstance(operation, ops.DropColumn):
-        dropped = context.column(operation.table, operation.column)
+        dropped = catalog.column(operation.table, operation.column)
         if indexed and dropped is not None and not dropped.generated:
             return f"a column is dropped by a copy beside the index of {indexed}", f"DROP COLUMN {operation.column}"
     elif isinstance(operation, ops.ModifyColumn):
@@ -79,7 +80,7 @@ RULE = Rule(
     severity="error",
     lock="SHARED",
     effect="rewrite",
-    on=(ops.AddColumn, ops.DropColumn, ops.ModifyColumn, ops.AlterTable, ops.AddConstraint),
+    on=CHANGES,
     check=check,
     bad=(
         Example("ALTER TABLE sums ADD COLUMN z INT FIRST;", setup=_VIRTUAL, engine="mariadb"),
