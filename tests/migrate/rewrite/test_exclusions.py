@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from tests.migrate.rewrite.harness import ROWS, Version, apply_sequence, rewrite
+from tests.migrate.rewrite.harness import Version, apply_sequence, rewrite
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.service("postgresql")
 SETUP = "CREATE TABLE seats (id bigint PRIMARY KEY, during int4range, note text);"
 ADD = "ALTER TABLE seats ADD CONSTRAINT no_overlap EXCLUDE USING gist (during WITH &&);"
-FILL = (
-    f"INSERT INTO seats SELECT i, int4range(i * 10, i * 10 + 10) FROM generate_series(1, {ROWS}) AS i; ANALYZE seats;"
-)
+FILL = "INSERT INTO seats SELECT i, int4range(i * 10, i * 10 + 10) FROM generate_series(1, 4000) AS i; ANALYZE seats;"
 OVERLAPS = "SELECT count(*) FROM seats AS a JOIN seats AS b ON a.during && b.during AND a.id < b.id WHERE a.id < 300"
 
 
