@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from jsonschema import Draft202012Validator
 from senior_backend.migrate.cli import main
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import pytest
 
@@ -73,3 +74,11 @@ def write_migrations(folder: Path, files: Mapping[str, str]) -> Path:
         whole = text if "migrate:up" in text else f"-- migrate:up\n{text}\n"
         (folder / f"{name}.sql").write_text(whole)
     return folder
+
+
+def wait_for(condition: Callable[[], Any], limit: float = 20) -> None:
+    """Return when the condition holds; fail when it has not for `limit` seconds."""
+    deadline = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.05)

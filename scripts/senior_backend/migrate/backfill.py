@@ -8,21 +8,27 @@
 one or more columns (`a,b`) with a unique index and without NULL; it must not be changed by the statement. `batch` is
 the number of rows to look at in one transaction, 1000 if not given; `pause=50ms` waits after each.
 
+The walk ends at the highest key that the table has when it begins: with writers who add rows faster than it walks it
+would never catch up otherwise. Rows added behind that key are the business of what was deployed before the backfill: a
+trigger, a default, or an application that writes the new column.
+
 Each batch reads the key that ends it through the index, adds `key > last AND key <= end` to the statement's own WHERE,
-runs it, and commits together with the new place: a crash loses at most the batch under way, and no row is changed
-twice. Between batches the run pauses while a replica is too far behind. A batch that meets a row lock is rolled back
+runs it, and commits together with the new place and the end of the walk: a crash loses at most the batch under way, no
+row is changed twice, and a run that goes on ends where the first one would have. Between batches the run pauses while a
+replica is too far behind; on MySQL and MariaDB one that the call names. A batch that meets a row lock is rolled back
 and tried again, and the next ones are smaller; they grow back when the way is free.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from senior_backend.console.errors import InputError
 from senior_backend.console.progress import Progress
-from senior_backend.migrate import ledger
+from senior_backend.migrate import keyset, ledger, replicas
 from senior_backend.migrate.options import seconds
 from senior_backend.migrate.statements import Statement
 from senior_backend.migrate.tokens import tokens
@@ -126,13 +132,14 @@ def run(runner: Runner, item: Item, step: Step, record: Record | None) -> int:
     place: dict[str, Any] = dict(record.note) if record is not None and record.checksum == step.checksum else {}
     last: list[Any] | None = place.get("last")
     rows, seen = int(place.get("rows", 0)), int(place.get("seen", 0))
+    final: list[Any] | None = place.get("end") or work.final()
     total = work.count()
     size, retries = plan.batch, 0
     started, seen_before, asked = runner.clock(), seen, float("-inf")
     with Progress(f"backfill {plan.table}", float(total or 0)) as progress:
-        while (end := work.end_of(last, size)) is not None:
+        while final is not None and (end := work.end_of(last, final, size)) is not None:
             begun = runner.clock()
-            changed, gave_way = work.batch(last, end[0], {"rows": rows, "seen": seen + end[1]})
+            changed, gave_way = work.batch(last, end[0], {"rows": rows, "seen": seen + end[1], "end": final})
             rows, seen, last = rows + changed, seen + end[1], end[0]
             retries += gave_way
             took = runner.clock() - begun
@@ -148,12 +155,17 @@ def run(runner: Runner, item: Item, step: Step, record: Record | None) -> int:
             if plan.pause or gap:
                 runner.sleep(max(plan.pause, gap))
             if runner.clock() >= asked + LAG_POLL:
-                while (lag := database.lag_seconds()) > runner.settings.max_lag:
-                    progress.update(seen, f"paused: a replica is {lag:.0f} s behind")
+                while (lag := _lag(runner)) > runner.settings.max_lag:
+                    what = f"is {lag:.0f} s behind" if lag < math.inf else "does not replicate, or does not answer"
+                    progress.update(seen, f"paused: a replica {what}")
                     runner.sleep(LAG_POLL)
                 asked = runner.clock()
-    work.finish({"rows": rows, "seen": seen, "last": last})
+    work.finish({"rows": rows, "seen": seen, "last": last, "end": final})
     return retries
+
+
+def _lag(runner: Runner) -> float:
+    return max(runner.database.lag_seconds(), replicas.lag(runner.settings.replicas))
 
 
 class _Batches:
@@ -194,19 +206,31 @@ class _Batches:
         rows = database.query(with_estimate[kind], (name,))
         return max(int(rows[0][0] or 0), 0) if rows else 0
 
-    def end_of(self, last: Sequence[Any] | None, size: int) -> tuple[list[Any], int] | None:
-        """Return the key that ends the next batch and how many rows it looks at, None where none are left."""
-        database = self.runner.database
-        condition = f"WHERE {self._compare('>', last, self.columns)}" if last is not None else ""
-        rows = database.query(
-            f"SELECT {self.listed} FROM {self.table} {condition} ORDER BY {self.listed} LIMIT {size}"  # noqa: S608
+    def final(self) -> list[Any] | None:
+        """Return the highest key of the table, None where it has no rows."""
+        downwards = ", ".join(f"{column} DESC" for column in self.columns)
+        rows = self.runner.database.query(
+            f"SELECT {self.listed} FROM {self.table} ORDER BY {downwards} LIMIT 1"  # noqa: S608 - quoted names
         )
-        if not rows:
-            return None
-        end = [_kept(value) for value in rows[-1]]
-        if any(value is None for value in end):
+        return self._key(rows[0]) if rows else None
+
+    def end_of(self, last: Sequence[Any] | None, final: Sequence[Any], size: int) -> tuple[list[Any], int] | None:
+        """Return the key that ends the next batch and how many rows it looks at, None where none are left."""
+        bounds = [self._compare("<=", final, self.columns)]
+        if last is not None:
+            bounds.append(self._compare(">", last, self.columns))
+        rows = self.runner.database.query(
+            f"SELECT {self.listed} FROM {self.table} WHERE {' AND '.join(bounds)} "  # noqa: S608 - quoted names
+            f"ORDER BY {self.listed} LIMIT {size}"
+        )
+        return (self._key(rows[-1]), len(rows)) if rows else None
+
+    def _key(self, row: Sequence[Any]) -> list[Any]:
+        """Return the key of a row as the ledger keeps it."""
+        key = [_kept(value) for value in row]
+        if any(value is None for value in key):
             raise _wrong(self.step, f"the key {', '.join(self.plan.key)} has NULL in it", "Name a key without NULL.")
-        return end, len(rows)
+        return key
 
     def batch(self, last: Sequence[Any] | None, end: list[Any], note: dict[str, Any]) -> tuple[int, int]:
         """Run one batch in one transaction with its place; return the rows changed and how often it gave way."""
@@ -250,11 +274,9 @@ class _Batches:
         )
 
     def _compare(self, sign: str, values: Sequence[Any], columns: Sequence[str]) -> str:
-        """Return a row comparison with literals; the literals are keys that the database itself has returned."""
+        """Return a comparison of keys; its literals are keys that the database itself has returned."""
         literals = [self._literal(name, value) for name, value in zip(self.plan.key, values, strict=True)]
-        if len(columns) == 1:
-            return f"{columns[0]} {sign} {literals[0]}"
-        return f"({', '.join(columns)}) {sign} ({', '.join(literals)})"
+        return keyset.compared(columns, sign, literals, self.runner.database.engine)
 
     def _literal(self, column: str, value: Any) -> str:
         if isinstance(value, int) and not isinstance(value, bool):

@@ -77,6 +77,7 @@ class Table:
     unit: int | None = None
     rows: int | None = None
     charset: str | None = None
+    collation: str | None = None
     triggers: set[str] = field(default_factory=set)
     reads: tuple[Name, ...] = ()
     row_security: bool = False
@@ -141,10 +142,21 @@ def _only_leaves_out_nulls(where: Expression, columns: set[str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """A domain; `constrained` where any CHECK or NOT NULL belongs to it."""
+    """A domain; `constrained` where any CHECK or NOT NULL belongs to it.
+
+    `checks` are their names with their conditions over VALUE; `known` is False where there may be others.
+    """
 
     base: Type
     constrained: bool
+    checks: Mapping[str, str] = field(default_factory=dict)
+    not_null: bool = False
+    default: Expression | None = None
+    known: bool = True
+
+
+def _beside(name: str, others: Mapping[str, str]) -> str:
+    return name if name not in others else _beside(f"{name}_below", others)
 
 
 @dataclass(slots=True)
@@ -230,6 +242,22 @@ class Catalog:
         """Whether a type is a domain with a constraint."""
         domain = self.domains.get(type_.name)
         return domain is not None and domain.constrained
+
+    def whole_domain(self, type_: Type) -> Domain | None:
+        """Return a domain with all that the domains below it demand, None where that is not known."""
+        domain = self.domains.get(type_.name)
+        if domain is None or not domain.known or type_.array:
+            return None
+        if domain.base.name not in self.domains:
+            return domain
+        below = self.whole_domain(domain.base)
+        return below and replace(
+            domain,
+            base=below.base,
+            checks={**{_beside(name, domain.checks): one for name, one in below.checks.items()}, **domain.checks},
+            not_null=domain.not_null or below.not_null,
+            default=domain.default or below.default,
+        )
 
     def describe(self) -> Mapping[str, int]:
         """Return how much of each kind is known."""

@@ -344,13 +344,18 @@ def _types(database: Database, catalog: Catalog) -> None:
     ):
         catalog.enums[name] = tuple(labels)
     domains: dict[str, Domain] = {}
-    for name, base, constrained in database.query(
-        "SELECT t.typname, format_type(t.typbasetype, t.typtypmod), t.typnotnull OR EXISTS "
-        "(SELECT 1 FROM pg_constraint AS c WHERE c.contypid = t.oid) FROM pg_type AS t "
+    for name, base, not_null, names, checks, default in database.query(
+        "SELECT t.typname, format_type(t.typbasetype, t.typtypmod), t.typnotnull, "
+        "(SELECT array_agg(c.conname ORDER BY c.oid) FROM pg_constraint AS c "
+        "WHERE c.contypid = t.oid AND contype = 'c'), "
+        "(SELECT array_agg(pg_get_expr(c.conbin, 0) ORDER BY c.oid) FROM pg_constraint AS c "
+        "WHERE c.contypid = t.oid AND contype = 'c'), pg_get_expr(t.typdefaultbin, 0) FROM pg_type AS t "
         "JOIN pg_namespace AS n ON n.oid = t.typnamespace "
         "WHERE t.typtype = 'd' AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')"
     ):
-        domains[name] = Domain(_type(base), bool(constrained))
+        conditions = dict(zip(names or (), checks or (), strict=True))
+        constrained = bool(not_null or conditions)
+        domains[name] = Domain(_type(base), constrained, conditions, bool(not_null), _expression(default))
     for name, domain in domains.items():
         inherited = domain.base.name in domains and domains[domain.base.name].constrained
         catalog.domains[name] = replace(domain, constrained=domain.constrained or inherited)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from senior_backend.migrate import mysql_types
 from senior_backend.migrate import operations as ops
 from senior_backend.migrate.catalog import DEFAULT_SCHEMA, Catalog, Dependent, Domain, Index, Table, TableKind
 from senior_backend.migrate.operations import Column, Constraint, ConstraintKind, Name, Operation
@@ -52,6 +53,7 @@ def _create_table(catalog: Catalog, op: ops.CreateTable, unit: int | None) -> No
         temporary=op.temporary,
         unit=unit,
         charset=op.charset,
+        collation=op.collation,
         rows=None,
         partition_key=op.partition_key,
         bound=op.bound,
@@ -727,13 +729,38 @@ def _enum_value(catalog: Catalog, op: ops.AddEnumValue, unit: int | None) -> Non
 def _domain(catalog: Catalog, op: ops.CreateDomain, unit: int | None) -> None:
     del unit
     inherited = catalog.is_constrained(op.base)
-    catalog.domains[op.name.name] = Domain(op.base, op.constrained or inherited)
+    checks: dict[str, str] = {}
+    for check in op.checks:
+        _add_domain_check(checks, op.name, check)
+    catalog.domains[op.name.name] = Domain(op.base, op.constrained or inherited, checks, op.not_null, op.default)
+
+
+def _add_domain_check(checks: dict[str, str], domain: Name, check: Constraint) -> None:
+    """Add a check under its name, or under the one that PostgreSQL chooses."""
+    names = (f"{domain.name}_check{number or ''}" for number in range(len(checks) + 1))
+    name = check.name or next(one for one in names if one not in checks)
+    checks[name] = check.expression.sql if check.expression is not None else ""
 
 
 def _alter_domain(catalog: Catalog, op: ops.AlterDomain, unit: int | None) -> None:
     del unit
-    if op.action in ("add", "set-not-null") and (domain := catalog.domains.get(op.name.name)) is not None:
-        catalog.domains[op.name.name] = replace(domain, constrained=True)
+    domain = catalog.domains.get(op.name.name)
+    if domain is None:
+        return
+    checks = dict(domain.checks)
+    if op.action == "add" and op.constraint is not None and op.constraint.kind == "check":
+        _add_domain_check(checks, op.name, op.constraint)
+        domain = replace(domain, constrained=True, checks=checks)
+    elif op.action in ("add", "set-not-null"):
+        domain = replace(domain, constrained=True, not_null=True)
+    elif op.action == "drop-not-null":
+        domain = replace(domain, not_null=False)
+    elif op.action == "drop" and op.constraint_name in checks:
+        del checks[op.constraint_name]
+        domain = replace(domain, checks=checks)
+    elif op.action != "validate":
+        domain = replace(domain, known=False)
+    catalog.domains[op.name.name] = domain
 
 
 def _attach(catalog: Catalog, op: ops.AttachPartition, unit: int | None) -> None:
@@ -765,6 +792,25 @@ def _alter_table(catalog: Catalog, op: ops.AlterTable, unit: int | None) -> None
     del unit
     if op.action in ("enable-rls", "disable-rls"):
         _table(catalog, op.table).row_security = op.action == "enable-rls"
+    elif op.action in ("convert-charset", "default-charset", "collate"):
+        _encode(_table(catalog, op.table), op)
+
+
+def _encode(table: Table, op: ops.AlterTable) -> None:
+    """Give a table another default encoding; with CONVERT its texts too, without it they keep what they have."""
+    for key, column in table.columns.items():
+        if column.type is None or column.type.name not in mysql_types.TEXTS:
+            continue
+        if op.action == "convert-charset":
+            table.columns[key] = replace(column, type=column.type._replace(charset=None), collation=None)
+        elif column.type.charset is None and column.collation is None:
+            kept = replace(column, type=column.type._replace(charset=table.charset), collation=table.collation)
+            table.columns[key] = kept
+    name, _, collation = (op.detail or "").partition(" COLLATE ")
+    if op.action == "collate":
+        table.charset, table.collation = None, name.lower()
+    else:
+        table.charset, table.collation = name, collation or None
 
 
 def _set_variable(catalog: Catalog, op: ops.SetVariable, unit: int | None) -> None:

@@ -18,11 +18,13 @@ from senior_backend.migrate.runner import Outcome, Settings, apply
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from senior_backend.migrate.databases.base import Database
+    from senior_backend.migrate.databases.urls import Address
     from senior_backend.migrate.files import Direction, Folder
     from senior_backend.migrate.plan import Plan
+    from senior_backend.migrate.statements import Engine
 
 
 def up(options: argparse.Namespace) -> tuple[Report, str]:
@@ -89,6 +91,7 @@ def _run(
         reconnect=options.reconnect,
         interrupted=options.interrupted,
         max_lag=options.max_lag,
+        replicas=_replicas(options.replica, address.engine),
     )
     if address.engine == "sqlite" and address.path is not None and not address.path.exists():
         if direction == "down":
@@ -110,6 +113,14 @@ def _run(
             progress=progress,
             before=_backup,
         )
+
+
+def _replicas(urls: Sequence[str], engine: Engine) -> tuple[Address, ...]:
+    if not urls:
+        return ()
+    from senior_backend.migrate import replicas
+
+    return replicas.named(urls, engine)
 
 
 def _backup(database: Database, wanted: Plan) -> str | None:

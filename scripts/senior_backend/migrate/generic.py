@@ -241,6 +241,7 @@ class _Reader:
             like=like,
             from_query="SELECT" in words or (not columns and not like),
             charset=_option_value(words, "CHARSET") or _option_value(words, "CHARACTER", "SET"),
+            collation=_option_value(words, "COLLATE"),
             engine=_option_value(words, "ENGINE"),
         )
 

@@ -540,11 +540,11 @@ class AlterTable:
         if not self.cursor.accept("CHARSET"):
             self.cursor.expect("CHARACTER")
             self.cursor.expect("SET")
-        charset = self.cursor.identifier()
+        detail = self.cursor.identifier().lower()
         if self.cursor.accept("COLLATE"):
             self.cursor.accept("=")
-            self.cursor.identifier()
-        yield ops.AlterTable(self.table, "convert-charset", charset.lower())
+            detail += f" COLLATE {self.cursor.identifier().lower()}"
+        yield ops.AlterTable(self.table, "convert-charset", detail)
 
     def _option(self) -> Iterator[Operation]:
         """Read a table option, or an action on partitions or files."""

@@ -6,6 +6,7 @@ says for 8.0 and 8.4.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -26,8 +27,11 @@ _MARIADB_FREE = 127
 """MariaDB stores up to this many bytes in a form that can grow beyond 255 without a copy."""
 
 
-Reason = Literal["type", "numbering", "encoding", "length", "labels", "generation"]
-"""What of a definition makes the server copy the table: `length` is a VARCHAR that grows beyond 255 bytes."""
+Reason = Literal["type", "numbering", "encoding", "length", "labels", "generation", "nullability"]
+"""What of a definition makes the server copy the table.
+
+`length` is a VARCHAR that grows beyond 255 bytes, `nullability` a change that generated columns make a copy.
+"""
 
 
 def modify_cost(old: Column | None, new: Column, table: Table | None, engine: Engine) -> Cost:
@@ -39,16 +43,20 @@ def modify_cost(old: Column | None, new: Column, table: Table | None, engine: En
     return "rebuild" if old.not_null != (new.not_null or new.auto_increment) else "instant"
 
 
-def copy_reason(old: Column, new: Column, table: Table | None, engine: Engine) -> Reason | None:
+def copy_reason(  # noqa: PLR0911 - one for each reason
+    old: Column, new: Column, table: Table | None, engine: Engine
+) -> Reason | None:
     """Return why replacing the definition `old` by `new` copies the table, None where it does not."""
     before, after = old.type, new.type
     if before is None or after is None:
         return None
+    if engine == "mariadb" and (old.generated == "stored" or (old.generated and _indexed(old, table))):
+        return "generation"  # whatever is said of it, even the same
     if before.name != after.name or before.unsigned != after.unsigned:
         return "type"
     if old.auto_increment != new.auto_increment and (engine == "mysql" or new.auto_increment):
         return "numbering"
-    if before.name in _TEXTS and _encoding_copies(old, new, table, engine):
+    if before.name in TEXTS and _encoding_copies(old, new, table, engine):
         return "encoding"
     if before.name in ("varchar", "varbinary"):
         if _length(after) < _length(before):
@@ -60,23 +68,75 @@ def copy_reason(old: Column, new: Column, table: Table | None, engine: Engine) -
             return "labels"
     elif not _same_modifiers(before, after):
         return "type"
-    return "generation" if (old.generated, old.generation) != (new.generated, new.generation) else None
+    if (old.generated, old.generation) != (new.generated, new.generation):
+        return "generation"
+    changes_null = old.not_null != (new.not_null or new.auto_increment)
+    return "nullability" if engine == "mariadb" and changes_null and table and copies_to_rebuild(table) else None
+
+
+def indexed_virtual(table: Table) -> str | None:
+    """Return the name of a virtual column with an index, None where there is none."""
+    virtual = (column.name for column in table.columns.values() if column.generated == "virtual")
+    return next((name for name in virtual if any(table.indexes_on(name.lower()))), None)
+
+
+def copies_to_rebuild(table: Table) -> bool:
+    """Whether MariaDB copies the table where it would otherwise build it anew beside writers."""
+    stored = any(column.generated == "stored" for column in table.columns.values())
+    return stored or indexed_virtual(table) is not None
 
 
 def charset(column: Column, table: Table | None) -> str:
     """Return the character set of a text column."""
     if column.type is not None and column.type.charset:
         return _alias(column.type.charset)
-    if column.collation and "_" in column.collation:
-        return _alias(column.collation.split("_", maxsplit=1)[0])
+    named = column.collation or (table.collation if table and table.charset is None else None)
+    if named and "_" in named:
+        return _alias(named.split("_", maxsplit=1)[0])
     return _alias((table.charset if table else None) or DEFAULT_CHARSET)
+
+
+def converts(table: Table | None, target: str, engine: Engine) -> bool:
+    """Whether CONVERT TO CHARACTER SET `target` (`utf8mb4 COLLATE …`) copies the table.
+
+    MySQL copies for any text with another encoding or collation; MariaDB where MODIFY would, for the labels of an ENUM
+    or SET, for generated texts, and for a TEXT that becomes a longer type.
+    """
+    if table is None or not table.complete:
+        return True
+    name, _, collation = target.partition(" COLLATE ")
+    wanted = (_alias(name), _explicit(_alias(name), collation or None, engine))
+    for column in table.columns.values():
+        if column.type is None:
+            return True
+        if column.type.name not in TEXTS:
+            continue
+        inherits = column.type.charset is None and column.collation is None
+        if inherits and table.charset is None and table.collation is None:
+            return True  # the default of the database is not known
+        encoding = charset(column, table)
+        if (encoding, _explicit(encoding, table.collation if inherits else column.collation, engine)) == wanted:
+            continue
+        new = replace(column, type=column.type._replace(charset=wanted[0]), collation=collation or None)
+        longer = column.type.name.endswith("text") and encoding != wanted[0]
+        special = column.generated or column.type.name in ("enum", "set") or longer
+        if engine != "mariadb" or special or copy_reason(column, new, table, engine) is not None:
+            return True
+    return False
+
+
+def _explicit(encoding: str, collation: str | None, engine: Engine) -> str | None:
+    """Return the collation; MySQL's from 8.0 on where none is named. MariaDB's default differs between its versions."""
+    if collation is None and engine == "mysql" and encoding == "utf8mb4":
+        return "utf8mb4_0900_ai_ci"
+    return collation
 
 
 def _alias(name: str) -> str:
     return "utf8mb3" if name == "utf8" else name
 
 
-_TEXTS = frozenset(("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set"))
+TEXTS = frozenset(("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set"))
 
 
 def _encoding_copies(old: Column, new: Column, table: Table | None, engine: Engine) -> bool:

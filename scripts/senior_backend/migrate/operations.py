@@ -199,6 +199,7 @@ class CreateTable(TableOperation):
     inherits: tuple[Name, ...] = ()
     from_query: bool = False
     charset: str | None = None
+    collation: str | None = None
     engine: str | None = None
     foreign: bool = False
 
@@ -477,6 +478,9 @@ class CreateDomain(Operation):
     name: Name
     base: Type
     constrained: bool
+    checks: tuple[Constraint, ...] = ()
+    not_null: bool = False
+    default: Expression | None = None
 
 
 @_operation

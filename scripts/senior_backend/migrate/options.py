@@ -118,6 +118,10 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--max-lag", type=seconds, default=5.0, metavar="TIME",
         help="backfills pause while a replica is further behind (default 5s)",
     )  # fmt: skip
+    limits.add_argument(
+        "--replica", action="append", default=[], metavar="URL",
+        help="a replica to ask for its lag, for MySQL and MariaDB, whose source does not know it; may be repeated",
+    )  # fmt: skip
     parser.add_argument(
         "--interrupted", choices=("done", "again"),
         help="what to do with an interrupted statement of which nobody can see whether it took effect",

@@ -530,7 +530,15 @@ def _drop(node: Node) -> Iterator[Operation]:
 
 def _create_domain(node: Node) -> Iterator[Operation]:
     kinds = {_CONSTRAINT_KINDS.get(item.constraint.contype) for item in node.constraints}
-    yield ops.CreateDomain(_name_of(node.domainname), read_type(node.type_name), bool(kinds & {"check", "not-null"}))
+    rules = [item.constraint for item in node.constraints]
+    yield ops.CreateDomain(
+        _name_of(node.domainname),
+        read_type(node.type_name),
+        bool(kinds & {"check", "not-null"}),
+        tuple(_constraint(one) for one in rules if one.contype == tree.CONSTR_CHECK),
+        "not-null" in kinds,
+        next((PostgresExpression(one.raw_expr) for one in rules if one.contype == tree.CONSTR_DEFAULT), None),
+    )
 
 
 _DOMAIN_ACTIONS = {"T": "default", "N": "drop-not-null", "O": "set-not-null", "C": "add", "X": "drop", "V": "validate"}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from senior_backend.console.errors import RefusedError, ToolError, UnavailableError, UndecidedError
 from senior_backend.console.report import Finding
-from senior_backend.migrate import failures, ledger, plan, probes
+from senior_backend.migrate import failures, ledger, plan, probes, replicas
 from senior_backend.migrate.databases.base import DatabaseError
 from senior_backend.migrate.failures import StatementFailedError
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from senior_backend.console.progress import Progress
     from senior_backend.migrate.databases.base import Database
+    from senior_backend.migrate.databases.urls import Address
     from senior_backend.migrate.ledger import Record, State
     from senior_backend.migrate.plan import Item, Plan, Step
     from senior_backend.migrate.statements import Statement
@@ -49,6 +50,7 @@ class Settings:
     reconnect: float = 60.0
     interrupted: str | None = None
     max_lag: float = 5.0
+    replicas: tuple[Address, ...] = ()
     pause: float = 0.0
 
 
@@ -321,7 +323,7 @@ def apply(
                 _check_token(wanted, state, database, token)
                 ledger.create(database)
                 outcome.backup = before(database, wanted)
-                outcome.notes.extend(probes.cautions(database) if wanted.items else [])
+                outcome.notes.extend(_cautions(wanted, database, settings))
                 approved = True
             runner.run(wanted, state)
         except StatementFailedError as error:
@@ -366,6 +368,12 @@ def _close(database: Database) -> None:
         database.close()
     except DatabaseError:
         return  # the connection is gone, and its lock with it
+
+
+def _cautions(wanted: Plan, database: Database, settings: Settings) -> list[Finding]:
+    if not wanted.items:
+        return []
+    return [*probes.cautions(database), *replicas.cautions(database, wanted, settings.replicas)]
 
 
 def _check_token(wanted: Plan, state: State, database: Database, token: str | None) -> None:

@@ -192,11 +192,23 @@ def _dropped_part(scan: _Scan, table: str) -> str | None:
     return None
 
 
+def _commits(scan: _Scan) -> bool:
+    """Whether a DO block ends transactions itself, which PostgreSQL allows outside of one only (manual, 43.8)."""
+    bodies = (token.value for token in scan.tokens if token.kind == "text")
+    return any(word.value in ("COMMIT", "ROLLBACK") for body in bodies for word in tokens(_inside(body), "postgresql"))
+
+
+def _inside(body: str) -> str:
+    """Return the text between dollar quotes or apostrophes."""
+    mark = body[: body.index("$", 1) + 1] if body.startswith("$") else "'"
+    return body[len(mark) : -len(mark)]
+
+
 def _postgresql(scan: _Scan, destroys: str | None) -> Traits:
     words = scan.words
     verb = words[0] if words else ""
     concurrently = "CONCURRENTLY" in words and verb in ("CREATE", "DROP", "REINDEX", "ALTER", "REFRESH")
-    alone = (concurrently and verb != "REFRESH") or verb in ("VACUUM", "CALL")
+    alone = (concurrently and verb != "REFRESH") or verb in ("VACUUM", "CALL") or (verb == "DO" and _commits(scan))
     alone = (
         alone
         or scan.starts("ALTER SYSTEM")
@@ -205,7 +217,7 @@ def _postgresql(scan: _Scan, destroys: str | None) -> Traits:
     alone = alone or scan.starts("REINDEX DATABASE", "REINDEX SYSTEM", "REINDEX SCHEMA") or words == ["CLUSTER"]
     alone = alone or (scan.starts("CREATE SUBSCRIPTION", "DROP SUBSCRIPTION") and not concurrently)
     validates = verb == "ALTER" and "VALIDATE" in scan.set
-    slow = concurrently or verb in ("VACUUM", "ANALYZE", "CALL") or validates
+    slow = concurrently or verb in ("VACUUM", "ANALYZE", "CALL") or validates or (verb == "DO" and alone)
     table = scan.table()
     index = scan.index()
     if scan.starts("REINDEX"):

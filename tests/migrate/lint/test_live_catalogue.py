@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import psycopg
@@ -93,6 +94,16 @@ def described(catalog: Catalog) -> dict[str, object]:
     }
 
 
+def demands(catalog: Catalog) -> dict[str, Any]:
+    """Return the domains; of the checks, which the server writes in its own way, only what they compare."""
+    return {
+        name: (one.base, one.constrained, one.not_null, one.known, {
+            check: "".join(re.findall(r"[\w<>=]+", condition)).lower() for check, condition in one.checks.items()
+        })
+        for name, one in catalog.domains.items()
+    }  # fmt: skip
+
+
 def test_postgresql(postgresql_url: str) -> None:
     sql = examples.POSTGRESQL + CHANGES
     with psycopg.connect(postgresql_url, autocommit=True) as connection:
@@ -106,7 +117,7 @@ def test_postgresql(postgresql_url: str) -> None:
             continue
         assert table == replay_tables[name], name
     assert live.enums == replay.enums
-    assert live.domains == replay.domains
+    assert demands(live) == demands(replay)
     assert live.functions == replay.functions
     assert live.referrers.keys() == {key for key, value in replay.referrers.items() if value}
     assert live.version is not None

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from senior_backend.migrate.cli import main
+from senior_backend.migrate.rehearse import scripts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+    from senior_backend.migrate.rehearse.model import Script
 
 ENVIRONMENT = """\
 from alembic import context
@@ -72,10 +75,11 @@ def test_the_newest_migration_of_another_tool_is_rehearsed_behind_the_others(
         ("000002_code", "ALTER TABLE users ADD COLUMN code bigserial;"),
     ):
         (folder / f"{name}.up.sql").write_text(text)
-        (folder / f"{name}.down.sql").write_text("SELECT 1;")
+    (folder / "000002_code.down.sql").write_text("ALTER TABLE users DROP COLUMN code;")
     code, report = call("rehearse", "--scratch-url", postgresql_server, "--rows", "2000")
     assert code == 1, report
     assert [one["text"] for one in report["data"]["statements"]] == ["ALTER TABLE users ADD COLUMN code bigserial"]
+    assert (report["data"]["down"], report["data"]["again"]) == ("same", "same")
     assert "work-under-lock" in {finding["code"] for finding in report["findings"]}
 
 
@@ -104,3 +108,87 @@ def test_an_engine_that_the_project_is_not_written_for_is_refused(call: Any, tmp
     code, report = call("rehearse", "--engine", "sqlite")
     assert code == 2
     assert [finding["code"] for finding in report["findings"]] == ["other-engine"]
+
+
+TOOLS = {
+    "golang-migrate": {
+        "1_users.up.sql": "CREATE TABLE users (id integer PRIMARY KEY);",
+        "2_code.up.sql": "BEGIN;\nALTER TABLE users ADD COLUMN code text;\nCOMMIT;",
+        "2_code.down.sql": "-- back\nBEGIN;\n{down}COMMIT;",
+    },
+    "goose": {
+        "1_users.sql": "-- +goose Up\nCREATE TABLE users (id integer PRIMARY KEY);",
+        "2_code.sql": "-- +goose Up\nALTER TABLE users ADD COLUMN code text;\n-- +goose Down\n{down}",
+    },
+    "sqitch": {
+        "sqitch.plan": "%project=shop\n\nusers 2024-01-01T00:00:00Z a <a@b.example>\n"
+        "code [users] 2024-01-02T00:00:00Z a <a@b.example>\n",
+        "deploy/users.sql": "BEGIN;\nCREATE TABLE users (id integer PRIMARY KEY);\nCOMMIT;",
+        "deploy/code.sql": "BEGIN;\nALTER TABLE users ADD COLUMN code text;\nCOMMIT;",
+        "revert/code.sql": "BEGIN;\n{down}COMMIT;",
+    },
+    "flyway": {
+        "V1__users.sql": "CREATE TABLE users (id integer PRIMARY KEY);",
+        "V2__code.sql": "ALTER TABLE users ADD COLUMN code text;",
+        "U2__code.sql": "{down}",
+    },
+    "dbmate": {
+        "1_users.sql": "-- migrate:up\nCREATE TABLE users (id integer PRIMARY KEY);",
+        "2_code.sql": "-- migrate:up\nALTER TABLE users ADD COLUMN code text;\n-- migrate:down\n{down}",
+    },
+}
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_the_way_down_of_another_tool_is_that_of_its_migration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def written(down: str) -> Script:
+        for file, text in TOOLS[name].items():
+            path = tmp_path / ("" if name == "sqitch" else "migrations") / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text.replace("{down}", down))
+        return scripts.choose([], Path("db/migrations"), None, "postgresql").rehearsed[-1][0]
+
+    monkeypatch.chdir(tmp_path)
+    found = written("ALTER TABLE users DROP COLUMN code;\n")
+    assert [one.text for one in found.up] == ["ALTER TABLE users ADD COLUMN code text"]
+    assert [one.text for one in found.down or ()] == ["ALTER TABLE users DROP COLUMN code"]
+    assert found.transactional
+    assert found.down_transactional
+    if name != "dbmate":
+        assert written("").down is None, "a file without a statement leads nowhere"
+
+
+def test_a_lone_statement_that_ends_transactions_is_sent_in_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """golang-migrate sends a file as one message, in which a lone statement may commit."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "migrations").mkdir()
+    path = tmp_path / "migrations" / "1_fill.up.sql"
+    for text, transactional in (
+        ("DO $$ BEGIN UPDATE users SET a = 1; COMMIT; END $$;", False),
+        ("DO $$ BEGIN UPDATE users SET a = 'COMMIT'; END $$; -- COMMIT", True),
+        ("SELECT 1; DO $$ BEGIN UPDATE users SET a = 1; COMMIT; END $$;", True),
+    ):
+        path.write_text(text)
+        chosen = scripts.choose([], Path("db/migrations"), None, "postgresql")
+        assert chosen.rehearsed[0][0].transactional is transactional, text
+
+
+@pytest.mark.service("postgresql")
+def test_statements_that_commit_are_rehearsed_as_they_are_run(
+    call: Any, tmp_path: Path, postgresql_server: str, postgresql_url: str
+) -> None:
+    body = "BEGIN UPDATE users SET name = 'a'; COMMIT; UPDATE users SET name = 'b'; COMMIT; END"
+    folder = tmp_path / "db" / "migrations"
+    folder.mkdir(parents=True)
+    (folder / "1_users.sql").write_text(
+        "-- migrate:up\nCREATE TABLE users (id bigint PRIMARY KEY, name text);\n"
+        f"CREATE PROCEDURE fill() LANGUAGE plpgsql AS $${body}$$;\n"
+    )
+    (folder / "2_fill.sql").write_text(f"-- migrate:up transaction:false\nCALL fill();\nDO $${body}$$;\n")
+    code, report = call("rehearse", "--scratch-url", postgresql_server, "--rows", "500")
+    assert code == 0, report
+    assert call("up", "--database-url", postgresql_url)[0] == 0

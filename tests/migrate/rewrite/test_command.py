@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,6 @@ from senior_backend.migrate.rewrites import render, sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 SETUP = """-- migrate:up
 CREATE TABLE users (id bigint PRIMARY KEY, name text NOT NULL, age int, note text);
@@ -92,9 +92,31 @@ def test_a_dry_run_writes_nothing(rewrite: Any) -> None:
     assert "CONCURRENTLY" in report["data"]["migrations"][0]["files"][0]["text"]
 
 
+def test_each_step_goes_back_or_says_that_it_does_not(rewrite: Any) -> None:
+    """A way back without a statement is refused by `down`: it may have been forgotten."""
+    changes = "ALTER TABLE users ALTER COLUMN age TYPE bigint, ALTER COLUMN note SET NOT NULL;"
+    _, _, written = rewrite(f"-- migrate:up\n{changes}\n-- migrate:down\n")
+    assert len(written) > 4
+    for name, text in written.items():
+        found = files.parse(Path(name), text)
+        says_so = any(one.name == "irreversible" for one in found.directives)
+        assert says_so or found.statements("down", "postgresql"), name
+
+
+def test_the_copy_of_a_column_of_a_domain_does_not_write_the_table_anew(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "1_setup.sql").write_text(
+        "-- migrate:up\nCREATE DOMAIN positive AS int CHECK (VALUE > 0);\n"
+        "CREATE TABLE t (id int PRIMARY KEY, n positive);\n"
+    )
+    path = tmp_path / "2_change.sql"
+    path.write_text("-- migrate:up\nALTER TABLE t RENAME COLUMN n TO hits;\n")
+    assert main(["rewrite", str(path), "--engine", "postgresql", "--dry-run", "--json"]) == 0
+    assert "ADD COLUMN hits int4;" in json.loads(capsys.readouterr().out)["data"]["migrations"][0]["files"][0]["text"]
+
+
 def test_what_has_no_online_form_is_said(rewrite: Any) -> None:
     code, report, _ = rewrite(
-        "-- migrate:up\nALTER TABLE users ADD EXCLUDE USING gist (name WITH =);\n-- migrate:down\n"
+        "-- migrate:up\nALTER TABLE strangers ADD EXCLUDE USING gist (seat WITH &&);\n-- migrate:down\n"
     )
     assert code == 1
     assert "no-rewrite" in {finding["code"] for finding in report["findings"]}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 RULES = [rule for rule in rules_in("postgresql") if rule.bad and rule.group == "default"]
 NOT_ONLINE = {
-    "pg-add-column-constrained-domain", "pg-add-exclusion-constraint", "pg-attach-partition-scans",
+    "pg-attach-partition-scans",
     "pg-change-type-rebuilds-index", "pg-column-in-use", "pg-domain-constraint-scans", "pg-drop-object",
     "pg-duplicate-assignment", "pg-materialized-view-emptied", "pg-object-in-use",
     "pg-lock-table", "pg-nested-or-open-transaction", "pg-rename-column", "pg-rename-object",

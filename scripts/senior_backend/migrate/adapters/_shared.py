@@ -33,6 +33,12 @@ _FOLDER_WORDS: dict[str, Engine] = {
 }  # fmt: skip
 
 
+_MAY_BE_ALONE = re.compile(
+    r"\b(?:CONCURRENTLY|VACUUM|CALL|COMMIT|ROLLBACK|DATABASE|TABLESPACE|SYSTEM|CLUSTER|SUBSCRIPTION|REINDEX)\b",
+    re.IGNORECASE,
+)
+
+
 def folder_with(project: Path, pattern: str, *, text: str | None = None) -> Path | None:
     """Return the first usual folder with a file of that name pattern, whose text holds `text`."""
     for name in FOLDERS:
@@ -96,14 +102,19 @@ def next_versions(existing: Sequence[str], count: int, now: datetime) -> list[st
     return [str(first + index) for index in range(count)]
 
 
-def refuses_concurrently(text: str) -> bool:
+def is_transaction(text: str) -> bool:
     """Whether a file that is sent as one message is a transaction: PostgreSQL makes one of several statements.
 
-    Source: the PostgreSQL manual, 55.2.2.1 (multiple statements in a simple query).
+    A lone statement is one too, unless it needs to be none. Source: the PostgreSQL manual, 55.2.2.1 (multiple
+    statements in a simple query).
     """
     from senior_backend.migrate.statements import split
+    from senior_backend.migrate.traits import traits
 
-    return "CONCURRENTLY" not in text.upper() or len(split(text, "postgresql")) > 1
+    if _MAY_BE_ALONE.search(text) is None:
+        return True
+    found = split(text, "postgresql")
+    return len(found) != 1 or not traits(found[0].text, "postgresql").alone
 
 
 def statements(lines: Sequence[str]) -> str:

@@ -50,7 +50,7 @@ def read(root: Path) -> Iterable[Unit]:
 
 
 def _unit(path: Path, text: str, root: Path) -> Unit:
-    return Unit(path, text, shared.refuses_concurrently(text) and _BEGIN.search(text) is None, engine(root))
+    return Unit(path, text, shared.is_transaction(text) and _BEGIN.search(text) is None, engine(root))
 
 
 def new(root: Path, parts: Sequence[Part], engine: Engine, now: datetime) -> list[tuple[Path, str]]:

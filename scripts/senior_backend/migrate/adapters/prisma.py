@@ -41,7 +41,7 @@ def read(root: Path) -> Iterable[Unit]:
     """Yield the migrations; Prisma sends a file as one text, which only PostgreSQL runs in one transaction."""
     found = engine(root)
     for path, text in shared.texts(sorted((root / "migrations").glob("*/migration.sql"), key=_order)):
-        yield Unit(path, text, found in (None, "postgresql") and shared.refuses_concurrently(text), found)
+        yield Unit(path, text, found in (None, "postgresql") and shared.is_transaction(text), found)
 
 
 def _order(path: Path) -> str:

@@ -175,13 +175,29 @@ class MysqlDatabase:
         return [f"thread {thread}, a transaction open for {age} s" for thread, age in rows]
 
     def lag_seconds(self) -> float:
-        """A primary does not know the lag of its replicas; where this server is one itself, return its own."""
+        """A source does not know the lag of its replicas; where this server is one itself, return its own."""
         with contextlib.suppress(DatabaseError):
-            with self.connection.cursor(pymysql.cursors.DictCursor) as cursor, _translated():
-                cursor.execute("SHOW SLAVE STATUS" if self.engine == "mariadb" else "SHOW REPLICA STATUS")
-                row = cursor.fetchone() or {}
-            return float(row.get("Seconds_Behind_Master") or row.get("Seconds_Behind_Source") or 0)
+            return next((lag for lag in self.behind() if lag is not None), 0.0)
         return 0.0
+
+    def behind(self) -> list[float | None]:
+        """Return the seconds that this server is behind each of its sources, None for one that it does not follow now.
+
+        Raises:
+            DatabaseError: the account may not ask (REPLICATION CLIENT; on MariaDB from 10.5 on REPLICA MONITOR).
+        """
+        with self.connection.cursor(pymysql.cursors.DictCursor) as cursor, _translated():
+            cursor.execute("SHOW ALL SLAVES STATUS" if self.engine == "mariadb" else _replica_words(self.version)[0])
+            rows = cursor.fetchall()
+        lags = [row.get("Seconds_Behind_Master", row.get("Seconds_Behind_Source")) for row in rows]
+        return [None if lag is None else float(lag) for lag in lags]
+
+    def replicas(self) -> int:
+        """Return how many replicas are connected, 0 where the account may not ask."""
+        with contextlib.suppress(DatabaseError):
+            words = "SHOW SLAVE HOSTS" if self.engine == "mariadb" else _replica_words(self.version)[1]
+            return len(self.query(words))
+        return 0
 
     def close(self) -> None:
         """Close the connection, and with it the lock."""
@@ -190,6 +206,12 @@ class MysqlDatabase:
 
     def _lock_name(self) -> str:
         return f"db_migrate:{self.address.database}"[:64]
+
+
+def _replica_words(version: tuple[int, ...]) -> tuple[str, str]:
+    """Return how MySQL is asked for its own replication and for its replicas: renamed in 8.0.22, gone by 8.4."""
+    old = version < (8, 0, 22)
+    return ("SHOW SLAVE STATUS", "SHOW SLAVE HOSTS") if old else ("SHOW REPLICA STATUS", "SHOW REPLICAS")
 
 
 def _tls(address: Address) -> ssl.SSLContext | None:

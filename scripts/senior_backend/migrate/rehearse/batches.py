@@ -6,7 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from senior_backend.migrate import keyset
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from senior_backend.migrate.rehearse.model import Server, Session, Step
 
 _TOKEN = re.compile(
@@ -49,25 +53,30 @@ def run(server: Server, session: Session, step: Step) -> bool:
     table, place = named["table"], condition_at(text)
     head = text[:place] if place is not None else f"{text} WHERE"
     own = f" ({text[place:].strip()}) AND" if place is not None else ""
-    columns = ", ".join(server.quote(name) for name in key)
-    marks = ", ".join([server.placeholder] * len(key))
+    names = [server.quote(name) for name in key]
+    marks = [server.placeholder] * len(key)
+    columns, downwards = ", ".join(names), ", ".join(f"{name} DESC" for name in names)
+
+    def bounds(limits: Sequence[tuple[str, Sequence[Any] | None]]) -> tuple[str, tuple[Any, ...]]:
+        given = [(sign, value) for sign, value in limits if value is not None]
+        conditions = [keyset.compared(names, sign, marks, server.engine) for sign, _ in given]
+        values = [one for _, value in given for one in keyset.in_order(value, server.engine)]
+        return " AND ".join(conditions), tuple(values)
+
+    # Like the runner's, the walk ends where the table ended when it began.
+    final = session.query(f"SELECT {columns} FROM {table} ORDER BY {downwards} LIMIT 1")  # noqa: S608 - names of a migration file
+    if not final:
+        session.query(f"{head}{own} 1 = 1")  # whether the server understands it is asked all the same
     last: tuple[Any, ...] | None = None
-    while True:
-        after = f"WHERE ({columns}) > ({marks}) " if last else ""
+    while final and last != final[0]:
+        condition, values = bounds([(">", last), ("<=", final[0])])
         ends = session.query(
-            f"SELECT {columns} FROM {table} {after}ORDER BY {columns} LIMIT 1 OFFSET {size - 1}",  # noqa: S608 - names of a migration file
-            last or (),
+            f"SELECT {columns} FROM {table} WHERE {condition} ORDER BY {columns} LIMIT 1 OFFSET {size - 1}",  # noqa: S608
+            values,
         )
-        upper = ends[0] if ends else None
-        bounds: list[str] = []
-        values: list[Any] = []
-        for value, sign in ((last, ">"), (upper, "<=")):
-            if value is not None:
-                bounds.append(f"({columns}) {sign} ({marks})")
-                values.extend(value)
-        condition = " AND ".join(bounds) or "1 = 1"
-        escaped = f"{head}{own}".replace("%", "%%") if values and server.placeholder == "%s" else f"{head}{own}"
-        session.query(f"{escaped} {condition}", tuple(values))
-        if upper is None:
-            return True
-        last = upper
+        end = ends[0] if ends else final[0]
+        condition, values = bounds([(">", last), ("<=", end)])
+        escaped = f"{head}{own}".replace("%", "%%") if server.placeholder == "%s" else f"{head}{own}"
+        session.query(f"{escaped} {condition}", values)
+        last = end
+    return True

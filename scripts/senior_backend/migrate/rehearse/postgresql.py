@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from senior_backend.migrate.rehearse import postgresql_queries as queries
 from senior_backend.migrate.rehearse.fill import mentioned
 from senior_backend.migrate.rehearse.model import Blocked, Column, Cost, ForeignKey, Kind, Table
+from senior_backend.migrate.traits import traits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,14 +38,6 @@ _KINDS: dict[str, Kind] = {
     "bit": "bits", "varbit": "bits", "tsvector": "text", "tsquery": "text", "xml": "text", "oid": "integer",
 }  # fmt: skip
 _BITS = {"int2": 16, "int4": 32, "int8": 64, "oid": 31}
-
-
-# Statements that cannot run in a transaction block; comments before the first word were cut off by the splitter.
-_AUTOCOMMIT = re.compile(
-    r"\s*(?:(?:CREATE\s+(?:UNIQUE\s+)?|DROP\s+)INDEX\s+CONCURRENTLY|REINDEX\b.*\bCONCURRENTLY|VACUUM|"
-    r"(?:CREATE|DROP)\s+(?:DATABASE|TABLESPACE)|ALTER\s+SYSTEM|ALTER\s+TABLE\b.*\bDETACH\s+PARTITION\b.*\bCONCURRENTLY)",
-    re.IGNORECASE | re.DOTALL,
-)
 
 
 class PostgresSession:
@@ -236,7 +228,7 @@ class PostgresServer:
 
     def needs_autocommit(self, text: str) -> bool:
         """Whether the server refuses this statement inside a transaction."""
-        return bool(_AUTOCOMMIT.match(text))
+        return traits(text, "postgresql").alone
 
 
 class Probe:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from senior_backend.console.errors import InputError
-from senior_backend.migrate import files, lint_projects, lint_sources, statements
+from senior_backend.migrate import adapters, files, lint_projects, lint_sources, statements
 from senior_backend.migrate.rehearse.batches import Batches
 from senior_backend.migrate.rehearse.model import Script, Step
+from senior_backend.migrate.traits import traits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,12 +34,15 @@ class Chosen:
 def choose(paths: Sequence[Path], folder: Path, schema: Path | None, engine: Engine) -> Chosen:
     """Return the scripts for a call: `paths`, or the newest migration of `folder`; before them all older ones.
 
-    In a project of another migration tool its adapter reads them; the way down is that tool's own, and not known here.
+    In a project of another migration tool its adapter reads them, with the way down where the tool keeps one as SQL.
 
     Raises:
         InputError: a file is no migration, two versions collide, or there is nothing to rehearse.
         UnavailableError: a file cannot be read, or the project's tool not be run.
     """
+    if not paths and not folder.is_dir():
+        found = adapters.find(Path())
+        folder = found.root if found is not None and found.name == "dbmate" else folder
     project = of_project(paths, folder)
     if project is not None:
         units, written_for = project
@@ -107,10 +111,21 @@ def _chosen_units(units: Sequence[Unit], schema: Path | None, engine: Engine, *,
 
 
 def unit_script(unit: Unit, engine: Engine) -> Script:
-    """Return another tool's migration as a script without a way down."""
+    """Return another tool's migration as a script; a way back without a statement is none."""
+    up, transactional = _unit_steps(unit, engine)
+    down, down_transactional = _unit_steps(unit.rollback, engine) if unit.rollback else ((), True)
+    return Script(unit.path, transactional, up, down_transactional, down or None)
+
+
+def _unit_steps(unit: Unit, engine: Engine) -> tuple[tuple[Step, ...], bool]:
+    """Return the statements, without a BEGIN and COMMIT around them all, and whether they are one transaction."""
     found = statements.split(unit.text, engine, file=Path(unit.path))
     steps = tuple(Step(unit.path, one.line, one.column, one.text) for one in found if not one.meta)
-    return Script(unit.path, unit.transaction is not False, steps, False, None)
+    if len(steps) > 1:
+        first, last = (traits(one.text, engine) for one in (steps[0], steps[-1]))
+        if first.control and first.verb in ("BEGIN", "START") and last.control and last.verb in ("COMMIT", "END"):
+            return steps[1:-1], True
+    return steps, unit.transaction is not False
 
 
 def load(path: Path) -> files.Migration:

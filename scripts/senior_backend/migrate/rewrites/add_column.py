@@ -29,10 +29,7 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
     if context.is_new(table) or column.type is None:
         return None
     if context.catalog.is_constrained(column.type):
-        return Unknown(
-            f"{column.type} is a domain with a constraint: a column of it rewrites the table",
-            "Use the base type, and add the domain's CHECK to the table (rewrite turns that into safe steps).",
-        )
+        return _of_domain(operation, context)
     serial = column.type.name in SERIAL and not column.type.array
     volatile = column.default is not None and is_volatile(column.default, context)
     without_value = column.default is None and not serial and not column.identity and not column.generated
@@ -66,6 +63,33 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
     return Rewrite(tuple(steps), undone_by=(f"column {table}.{column.name}",))
 
 
+def _of_domain(operation: ops.AddColumn, context: Context) -> Rewrite | Unknown:
+    """A column of a domain with a constraint rewrites the table; one of its base type with the same checks does not."""
+    column, table = operation.column, operation.table
+    assert column.type is not None
+    domain = context.catalog.whole_domain(column.type)
+    if domain is None:
+        return Unknown(
+            f"{column.type} is a domain with a constraint: a column of it rewrites the table",
+            "Use the base type, and add the domain's CHECK to the table (rewrite turns that into safe steps).",
+        )
+    base = replace(
+        column,
+        type=domain.base,
+        not_null=column.not_null or domain.not_null,
+        default=column.default or domain.default,
+    )
+    answer = rewrite(replace(operation, column=base), context)
+    if isinstance(answer, Unknown):
+        return answer
+    steps = answer.steps if answer else (_plain(operation, column=base, default=base.default, not_null=base.not_null),)
+    context.assumptions.append(parts.instead_of_domain(table, column.name, column.type, domain))
+    checks = [
+        replace(one, after_deploy=steps[-1].after_deploy) for one in parts.domain_checks(table, column.name, domain)
+    ]
+    return Rewrite((*steps, *checks), undone_by=(f"column {table}.{column.name}",))
+
+
 def is_volatile(default: Expression, context: Context) -> bool:
     """Whether a default gives every row a value of its own; an unknown function is taken to do so."""
     for function in default.functions:
@@ -83,8 +107,10 @@ def base_type(column: Column) -> str:
     return str(column.type)
 
 
-def _plain(operation: ops.AddColumn, *, default: Expression | None, not_null: bool) -> Step:
-    column, t = operation.column, table_name(operation.table)
+def _plain(
+    operation: ops.AddColumn, *, default: Expression | None, not_null: bool, column: Column | None = None
+) -> Step:
+    column, t = column or operation.column, table_name(operation.table)
     if_not_exists = "IF NOT EXISTS " if operation.if_not_exists else ""
     collation = f" COLLATE {collation_name(column.collation)}" if column.collation else ""
     value = f" DEFAULT {default.sql}" if default is not None else ""

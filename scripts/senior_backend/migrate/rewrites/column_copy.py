@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from senior_backend.migrate.rewrites import parts
 from senior_backend.migrate.rewrites.constraints import reference
-from senior_backend.migrate.rewrites.model import Step, Unknown
+from senior_backend.migrate.rewrites.model import Step
 from senior_backend.migrate.rewrites.sql import (
     ident,
     in_schema,
@@ -16,7 +16,6 @@ from senior_backend.migrate.rewrites.sql import (
     names,
     rename_column,
     table_name,
-    tokens,
 )
 
 if TYPE_CHECKING:
@@ -83,29 +82,19 @@ def dependents(columns: Columns, context: Context) -> Dependents:
     return found
 
 
-def _mentions(view: str | None, column: str) -> bool:
-    """Whether the text of a view may name a column; one that is not known may."""
-    if view is None:
-        return True
-    words = {match.group().strip('"').lower() for match in tokens(view)}
-    return column in words or "*" in words
+def index_copies(columns: Columns) -> tuple[list[Step], list[str]]:
+    """Return the steps that build the indexes of a column for its copy too, so that queries by the copy find them.
 
-
-def readers(columns: Columns, context: Context) -> Unknown | None:
-    """Return the reason why a column cannot be replaced: a view that reads its table holds on to the old column."""
-    key = context.catalog.key(columns.name)
-    views = [
-        str(view.name)
-        for view_key, view in context.catalog.tables.items()
-        if any(context.catalog.key(one) == key for one in view.reads)
-        and _mentions(context.memory.views.get(view_key), columns.column)
-    ]
-    if not views:
-        return None
-    return Unknown(
-        f"views read {columns.name}.{columns.column} ({', '.join(sorted(views))}) and hold on to the old column",
-        "Drop the views in a migration before (or read the table instead), and create them again in one behind it.",
-    )
+    They go with the copy. The second value says what has to be built by hand.
+    """
+    found = Dependents(set())
+    for index in columns.table.indexes_on(columns.column):
+        if index.backs is None:
+            _index(index, columns, found)
+        elif index.backs in ("unique", "primary-key"):
+            keys = [columns.copy if one == columns.column else one for one in index.columns if one is not None]
+            found.build.append(parts.index(columns.name, made(index.name, "new"), keys, unique=True))
+    return found.build, found.problems
 
 
 def _index(index: Index, columns: Columns, found: Dependents) -> None:

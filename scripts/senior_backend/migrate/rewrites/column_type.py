@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
 from senior_backend.migrate.postgres_types import type_change
-from senior_backend.migrate.rewrites import parts, triggers
+from senior_backend.migrate.rewrites import parts, triggers, views
 from senior_backend.migrate.rewrites.column_copy import (
     Columns,
     default_moves,
     dependents,
-    readers,
     rights_and_comment,
 )
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
@@ -34,6 +34,8 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
         return None
     table = context.table(name)
     own = table.columns.get(column) if table else None
+    if context.catalog.is_constrained(operation.type):
+        return _to_domain(operation, context)
     plain = operation.using is None or getattr(operation.using, "cast_of", None) == column
     known = own.type if own is not None else None
     if plain and not operation.collation and type_change(known, operation.type, context.catalog) == "free":
@@ -60,8 +62,11 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
     keep = triggers.followed(name, old, column, keep_name)
     collation = f" COLLATE {collation_name(operation.collation)}" if operation.collation else ""
     columns = Columns(table, name, column, copy, column)
-    if (held := readers(columns, context)) is not None:
+    if (held := views.holders(table, column)) is not None:
         return held
+    readers = views.readers(table, name, column, context)
+    if isinstance(readers, Unknown):
+        return readers
     moved = dependents(columns, context)
     forth, back = default_moves(columns, context)
     nullable = (f"ALTER TABLE {t} ALTER COLUMN {o} DROP NOT NULL",) if own.not_null else ()
@@ -90,8 +95,14 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
         Step(
             "switch",
             f"swap the columns in one moment: {column} has the new type from here on, {old} follows it",
-            (*sync.drop, *moved.detach, *forth, *renames, *nullable, *moved.attach, *keep.create),
-            (*keep.drop, *moved.detach_back, *renames_back, *not_null_back, *back, *moved.attach_back, *sync.create),
+            (
+                *readers.dropped(), *sync.drop, *moved.detach, *forth, *renames, *nullable, *moved.attach, *keep.create,
+                *readers.created(),
+            ),
+            (
+                *readers.dropped(), *keep.drop, *moved.detach_back, *renames_back, *not_null_back, *back,
+                *moved.attach_back, *sync.create, *readers.created(),
+            ),
             tables=frozenset(moved.tables),
         ),
     ]  # fmt: skip
@@ -114,6 +125,33 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
     )
     context.assumptions.extend(moved.problems)
     return Rewrite(tuple(steps), undone_by=(f"type {name}.{column}",))
+
+
+def _to_domain(operation: ops.AlterColumnType, context: Context) -> Rewrite | Unknown:
+    """A change to a domain with a constraint rewrites the table; one to its base type with the same checks may not."""
+    name, column = operation.table, operation.column
+    own, domain = context.catalog.column(name, column), context.catalog.whole_domain(operation.type)
+    if own is None or own.type is None or domain is None:
+        return Unknown(
+            f"{operation.type} is a domain with a constraint, and that, or what {name}.{column} is now, is not known",
+            "Change the column to the base type, and add the domain's CHECK to the table.",
+        )
+    change = f"ALTER TABLE {table_name(name)} ALTER COLUMN {ident(column)} TYPE {domain.base}"
+    steps: tuple[Step, ...] = ()
+    if operation.using is not None or own.type != domain.base:
+        text = change + (f" USING {_using(context.text)}" if operation.using is not None else "")
+        answer = rewrite(replace(operation, type=domain.base), replace(context, text=text))
+        if isinstance(answer, Unknown):
+            return answer
+        kept = Step("switch", f"change {name}.{column} to {domain.base}", (change,), tables=frozenset({str(name)}),
+                    irreversible="the type before it would write the table anew")  # fmt: skip
+        steps = answer.steps if answer else (kept,)
+    context.assumptions.append(parts.instead_of_domain(name, column, operation.type, domain))
+    demands = parts.domain_checks(name, column, domain)
+    if domain.not_null and not own.not_null:
+        demands.insert(0, parts.not_null(name, column))
+    before = [step for step in steps if not step.after_deploy]
+    return Rewrite((*before, *demands, *steps[len(before) :]), undone_by=(f"type {name}.{column}",))
 
 
 def _rechecked(operation: ops.AlterColumnType, context: Context) -> Rewrite | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
 from senior_backend.migrate.catalog_replay import constraint_name
-from senior_backend.migrate.rewrites import parts
+from senior_backend.migrate.rewrites import exclusions, parts
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
 from senior_backend.migrate.rewrites.sql import ident, made, names, table_name
 
@@ -41,10 +41,7 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
     if constraint.using_index:
         return _adopted(operation, context)
     if constraint.kind == "exclude":
-        return Unknown(
-            "an EXCLUDE constraint has no online form",
-            "Copy into a new table that has it, or let a trigger check new rows.",
-        )
+        return _excluding(operation.table, constraint, context)
     match = _DEFINITION.search(context.text)
     if match is None:
         return Unknown("the constraint has an unusual form", "Add it NOT VALID and validate it in a later migration.")
@@ -56,6 +53,16 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
     return _unique(operation.table, constraint, definition, context)
 
 
+def _excluding(table: Name, constraint: Constraint, context: Context) -> Rewrite | Unknown:
+    name = name_of(table, constraint, context)
+    if not exclusions.only_equal(context.text):
+        return exclusions.rewrite(table, name, context)
+    context.assumptions.append(f"{name} becomes UNIQUE, which means the same and fails as such (23505, not 23P01)")
+    tail = _DEFERRABLE.search(context.text)
+    step = parts.unique(table, name, constraint.columns, tail=tail.group() if tail else "")
+    return Rewrite((step,), undone_by=(f"constraint {name}",))
+
+
 def name_of(table: Name, constraint: Constraint, context: Context) -> str:
     """Return the constraint's name, as written or as PostgreSQL would choose it."""
     if constraint.name:
@@ -63,7 +70,9 @@ def name_of(table: Name, constraint: Constraint, context: Context) -> str:
     known = context.table(table)
     if known is not None:
         return constraint_name(known, constraint)
-    suffix = {"check": "check", "foreign-key": "fkey", "unique": "key", "primary-key": "pkey"}[constraint.kind]
+    suffix = {"check": "check", "foreign-key": "fkey", "unique": "key", "primary-key": "pkey", "exclude": "excl"}[
+        constraint.kind
+    ]
     return made(table.name, *(() if constraint.kind == "primary-key" else constraint.columns), suffix)
 
 

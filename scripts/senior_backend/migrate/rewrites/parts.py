@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate.rewrites.model import Step
-from senior_backend.migrate.rewrites.sql import ident, in_schema, made, names, table_name
+from senior_backend.migrate.rewrites.sql import ident, in_schema, made, names, rename_column, table_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from senior_backend.migrate.operations import Name
+    from senior_backend.migrate.catalog import Domain
+    from senior_backend.migrate.operations import Name, Type
     from senior_backend.migrate.rewrites.model import Context
 
 BATCH = 1000
@@ -98,6 +99,24 @@ def validated(table: Name, name: str, definition: str, what: str, parent: Name |
         transaction=False,
         tables=frozenset({str(table), *([str(parent)] if parent else [])}),
     )
+
+
+def instead_of_domain(table: Name, column: str, type_: Type, domain: Domain) -> str:
+    """Return what has to be said where a column gets the base type of a domain."""
+    return (
+        f"{table}.{column} gets {domain.base} and the rules of {type_} as its own: of the domain itself it would write "
+        "the table anew. What the domain demands later has to be added here too"
+    )
+
+
+def domain_checks(table: Name, column: str, domain: Domain) -> list[Step]:
+    """Return the steps that demand of a column of the base type what a domain demands of its values."""
+    c, steps = ident(column), []
+    for name, condition in domain.checks.items():
+        own = made(table.name, column, name)
+        definition = f"CHECK ({rename_column(condition, 'value', column)})"
+        steps.append(validated(table, own, definition, f"the check {name} of the domain, on {c} itself,"))
+    return steps
 
 
 def index(table: Name, name: str, columns: Sequence[str], *, unique: bool = False) -> Step:

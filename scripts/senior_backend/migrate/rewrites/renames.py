@@ -8,9 +8,7 @@ from senior_backend.migrate import operations as ops
 from senior_backend.migrate.rewrites import parts, triggers
 from senior_backend.migrate.rewrites.column_copy import (
     Columns,
-    default_moves,
-    dependents,
-    readers,
+    index_copies,
     rights_and_comment,
 )
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
@@ -84,11 +82,11 @@ def _column(operation: ops.RenameColumn, context: Context) -> Rewrite | Unknown 
     t, o, n = table_name(name), ident(old), ident(new)
     sync = triggers.equal(name, old, new, made(name.name, old, new, "sync"))
     columns = Columns(table, name, old, new, new)
-    if (held := readers(columns, context)) is not None:
-        return held
-    moved = dependents(columns, context)
-    forth, _ = default_moves(columns, context)
+    indexes, problems = index_copies(columns)
     collation = f" COLLATE {collation_name(own.collation)}" if own.collation else ""
+    # A column of a domain with a constraint would write the table anew; what the copy gets goes to the column itself.
+    domain = context.catalog.whole_domain(own.type)
+    kind = domain.base if domain is not None and domain.constrained else own.type
     locked = frozenset({str(name)})
     if own.default is not None and not own.not_null:
         context.assumptions.append(
@@ -98,7 +96,7 @@ def _column(operation: ops.RenameColumn, context: Context) -> Rewrite | Unknown 
         Step(
             "expand",
             f"add {name}.{new}; a trigger keeps it and {old} equal, whichever of them an application writes",
-            (f"ALTER TABLE {t} ADD COLUMN {n} {own.type}{collation}", rights_and_comment(columns), *sync.create),
+            (f"ALTER TABLE {t} ADD COLUMN {n} {kind}{collation}", rights_and_comment(columns), *sync.create),
             (*sync.drop, f"ALTER TABLE {t} DROP COLUMN IF EXISTS {n}"),
             tables=locked,
         ),
@@ -106,22 +104,16 @@ def _column(operation: ops.RenameColumn, context: Context) -> Rewrite | Unknown 
             name, f"{n} = {o}", f"{n} IS NULL AND {o} IS NOT NULL", context,
             f"fill {name}.{new} for the rows that were there before; rows already in step are skipped",
         ),
-        *moved.build,
+        *indexes,
         Step(
             "contract",
-            f"drop {old}, once no running version of the application uses it",
-            (*sync.drop, *moved.detach, *forth, f"ALTER TABLE {t} DROP COLUMN {o}", *moved.attach),
+            f"rename {old} itself, once no running version of the application uses the old name; its copy goes, and "
+            "what hangs on the column (views, keys, constraints, policies) stays",
+            (*sync.drop, f"ALTER TABLE {t} DROP COLUMN {n}", f"ALTER TABLE {t} RENAME COLUMN {o} TO {n}"),
             after_deploy=True,
             irreversible=f"{name}.{old} is gone; its values live on in {new}",
-            tables=frozenset(moved.tables),
+            tables=locked,
         ),
     ]  # fmt: skip
-    if moved.validate:
-        steps.append(
-            Step(
-                "validate", "check the foreign keys that point here, beside the application", tuple(moved.validate),
-                transaction=False, after_deploy=True, tables=frozenset(moved.tables),
-            )
-        )  # fmt: skip
-    context.assumptions.extend(moved.problems)
+    context.assumptions.extend(problems)
     return Rewrite(tuple(steps), undone_by=(f"column {name}.{new}", f"column {name}.{old}"))

@@ -38,7 +38,7 @@ REASONS: dict[str, dict[str, str]] = {
             "pg-drop-column", "pg-drop-object", "pg-drop-default", "pg-drop-not-null", "pg-drop-table",
             "pg-rename-table", "pg-several-locks", "pg-drop-foreign-key-locks-parent", "pg-rename-object",
             "pg-foreign-key-without-index", "pg-alter-identity", "pg-drop-key-constraint",
-            "my-drop-column", "my-drop-table",
+            "pg-rename-column", "my-drop-column", "my-drop-table",
         ),
         AFTER_DEPLOY,
     ),

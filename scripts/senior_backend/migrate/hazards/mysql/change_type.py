@@ -49,12 +49,17 @@ def check(operation: ops.ModifyColumn, context: Context) -> Iterator[Hazard]:
 def _described(old: Column | None, new: Column, reason: str | None) -> str:
     if reason == "numbering":
         return f"{new.name} {'without' if new.auto_increment else 'with'} AUTO_INCREMENT to the other"
+    if reason == "generation":
+        return f"one definition of the generated column {new.name} to another"
+    if reason == "nullability":
+        return f"{new.name} {'NULL' if new.not_null else 'NOT NULL'} to the other beside a generated column"
     if old is None or reason != "encoding":
         return f"{old.type if old else '?'} to {new.type}"
     return f"one character set or collation of {new.name} to another"
 
 
 _TAGS = "CREATE TABLE tags (a VARCHAR(20), KEY (a)) DEFAULT CHARSET=utf8mb4;"
+_SUMS = "CREATE TABLE sums (a INT, b INT, s INT AS (a + 1) STORED);"
 RULE = Rule(
     engines=("mysql", "mariadb"),
     id="my-change-type-copies",
@@ -82,6 +87,9 @@ RULE = Rule(
             "ALTER TABLE users MODIFY email VARCHAR(50) COLLATE utf8mb4_unicode_ci COMMENT 'login';", engine="mysql"
         ),
         Example("ALTER TABLE tags MODIFY a VARCHAR(20) BINARY;", setup=_TAGS, engine="mysql"),
+        Example("ALTER TABLE sums MODIFY s INT AS (a + 2) STORED;", setup=_SUMS),
+        Example("ALTER TABLE sums MODIFY s INT AS (a + 1) STORED;", setup=_SUMS, engine="mariadb"),
+        Example("ALTER TABLE sums MODIFY b INT NOT NULL;", setup=_SUMS, engine="mariadb"),
     ),
     good=(
         Example("ALTER TABLE users MODIFY age INT AFTER name;", engine="mariadb"),
@@ -90,6 +98,8 @@ RULE = Rule(
         Example("ALTER TABLE users CHANGE age years INT;"),
         Example("ALTER TABLE users MODIFY name VARCHAR(60) COLLATE utf8mb4_bin;"),
         Example("ALTER TABLE tags MODIFY a VARCHAR(20) BINARY;", setup=_TAGS, engine="mariadb"),
+        Example("ALTER TABLE sums MODIFY s INT AS (a + 1) STORED;", setup=_SUMS, engine="mysql"),
+        Example("ALTER TABLE sums MODIFY b INT DEFAULT 3;", setup=_SUMS),
         Example("CREATE TABLE tags (a INT); ALTER TABLE tags MODIFY a BIGINT;"),
     ),
 )

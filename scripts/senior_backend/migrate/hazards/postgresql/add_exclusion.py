@@ -18,8 +18,8 @@ def check(operation: ops.AddConstraint, context: Context) -> Iterator[Hazard]:
     yield Hazard(
         f"building the exclusion constraint reads the whole table{context.rows(operation.table)} "
         "while nobody can read or write it, and it has no online form",
-        "Create a new table with the constraint, copy the rows into it in batches while a trigger keeps it up to "
-        "date, and swap the names; or refuse overlaps in a trigger under a lock of its own.",
+        "db_migrate.py rewrite lets a side table hold it: created empty with the constraint, written by a trigger, "
+        "filled in batches. One of equal columns alone is a UNIQUE constraint. A small table: behind SET lock_timeout.",
         str(operation.table),
     )
 

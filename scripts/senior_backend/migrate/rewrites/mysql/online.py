@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from senior_backend.migrate import mysql_types
 from senior_backend.migrate import operations as ops
 from senior_backend.migrate.hazards import text as quoting
+from senior_backend.migrate.hazards.mysql import generated_columns
 from senior_backend.migrate.hazards.mysql_fixes import online_copy
 from senior_backend.migrate.rewrites import parts
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
@@ -33,6 +34,15 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
         return None
     if re.search(r"\bALGORITHM\s*=", context.text, re.IGNORECASE):
         return None
+    known = context.table(table) if table is not None else None
+    if known is not None and isinstance(operation, generated_columns.CHANGES):
+        found = generated_columns.hindrance(operation, known, context.catalog)
+        if found is not None:
+            return _copy(known.name, context, found[0])
+    return _online(operation, context)
+
+
+def _online(operation: Operation, context: Context) -> Rewrite | Unknown | None:
     if isinstance(operation, ops.AddColumn):
         return _add_column(operation, context)
     if isinstance(operation, ops.ModifyColumn):
@@ -161,6 +171,8 @@ def _constraint(operation: ops.AddConstraint, context: Context) -> Rewrite | Unk
 
 def _alter(operation: ops.AlterTable, context: Context) -> Rewrite | Unknown | None:
     if operation.action in ("convert-charset", "convert-character-set"):
+        if not mysql_types.converts(context.table(operation.table), operation.detail or "", context.catalog.engine):
+            return _clauses(operation.table, context, BESIDE, "set the character set that every column has already")
         return _copy(operation.table, context, "converting the character set copies the table")
     if operation.action in ("engine", "row-format", "force"):
         return _clauses(operation.table, context, BESIDE, "build the table anew while others write")
