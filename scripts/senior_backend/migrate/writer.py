@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from senior_backend.console.errors import InputError
+from senior_backend.migrate import lock_waits
 from senior_backend.migrate.fields import Field
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ _RESERVED_WORDS = (
     "virtual when where while window with write"
 )
 _RESERVED = frozenset(_RESERVED_WORDS.split())
-_LOCK_WAIT = "SET LOCAL lock_timeout = '2s'"
 
 
 OperationKind = Literal["create-table", "add-column", "create-index", "drop-index", "foreign-key", "validate"]
@@ -185,11 +185,12 @@ class _Writer:
             if field.index == "index" or (field.refers and field.index is None and field.name not in led)
             if not (self.dialect == "mysql" and field.refers)
         )
-        busy = self.engine == "postgresql" and any(field.refers for field in intent.fields)
+        parents = {field.refers for field in intent.fields if field.refers}
         done = Operation(
             "create-table", table, self._stamped(), key=tuple(side.name for side in sides[:2]), cascade=join
         )
-        statements = ((_LOCK_WAIT,) if busy else ()) + tuple(up)
+        busy = self.engine == "postgresql" and parents
+        statements = ((lock_waits.local(len(parents)),) if busy else ()) + tuple(up)
         return [Part(self.name, statements, (f"DROP TABLE {self.q(table)}",), operations=(done,))]
 
     def _stamped(self) -> tuple[Field, ...]:
@@ -374,8 +375,9 @@ class _Writer:
         slug = f"{table}_{field.name}_foreign_key"
         alter = f"ALTER TABLE {self.q(table)}"
         if self.engine == "postgresql":
-            away = (_LOCK_WAIT, f"{alter} DROP CONSTRAINT {name}")
-            added = (_LOCK_WAIT, f"{alter} ADD {self.foreign_key(table, field)} NOT VALID")
+            waits = lock_waits.in_transaction([self.q(one) for one in dict.fromkeys((table, field.refers)) if one])
+            away = (*waits, f"{alter} DROP CONSTRAINT {name}")
+            added = (*waits, f"{alter} ADD {self.foreign_key(table, field)} NOT VALID")
             note = "Validating changes no row and cannot be taken back; the way back is that of the file before it."
             return [
                 Part(f"add_{slug}", added, away, operations=(Operation("foreign-key", table, (field,)),)),
@@ -401,4 +403,4 @@ class _Writer:
         return self._alter(f"DROP COLUMN {self.q(field.name)}", "INPLACE, LOCK=NONE")
 
     def _guarded(self, statements: tuple[str, ...] | list[str]) -> tuple[str, ...]:
-        return (_LOCK_WAIT, *statements) if self.engine == "postgresql" else tuple(statements)
+        return (lock_waits.local(1), *statements) if self.engine == "postgresql" else tuple(statements)

@@ -153,6 +153,21 @@ def test_rows_satisfy_what_the_migration_demands_of_them(rehearse: Any) -> None:
 
 
 @pytest.mark.service("postgresql")
+def test_a_table_with_nothing_but_an_identity_is_filled(tmp_path: Path, postgresql_server: str, capsys: Any) -> None:
+    tables = "CREATE TABLE accounts (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY);"
+    tables += "CREATE TABLE payments (id bigserial PRIMARY KEY, account_id bigint NOT NULL);"
+    change = "ALTER TABLE payments ADD CONSTRAINT owned FOREIGN KEY (account_id) REFERENCES accounts (id) NOT VALID;"
+    (tmp_path / "1_setup.sql").write_text(f"-- migrate:up\n{tables}\n-- migrate:down\n")
+    path = tmp_path / "2_change.sql"
+    path.write_text(f"-- migrate:up\n{change}\n-- migrate:down\nALTER TABLE payments DROP CONSTRAINT owned;\n")
+    code = main(["rehearse", str(path), "--scratch-url", postgresql_server, "--rows", "500", "--json"])
+    report = json.loads(capsys.readouterr().out)
+    assert (code, codes(report)) == (0, set()), report["findings"]
+    assert {one["table"]: one["rows"] for one in report["data"]["filled"]} == {"accounts": 500, "payments": 500}
+    assert report["data"]["query_errors"] == 0
+
+
+@pytest.mark.service("postgresql")
 def test_the_named_database_is_not_touched(rehearse: Any, postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scratch, "PREFIX", f"rehearsal_{secrets.token_hex(6)}_")
     code, _ = rehearse("ALTER TABLE users ADD COLUMN note text;", "", "--no-down", "--scratch-url", postgresql_url)

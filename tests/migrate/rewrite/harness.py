@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+import secrets
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg import sql
 
 from senior_backend.migrate.cli import main
 from senior_backend.migrate.rehearse import judge, observe, scripts
@@ -16,7 +19,7 @@ from senior_backend.migrate.rehearse.model import Filled, Rehearsal, StatementRu
 from senior_backend.migrate.rehearse.postgresql import PostgresServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 ROWS = 20_000
@@ -42,14 +45,15 @@ class Version:
 class Writer(threading.Thread):
     """A version of the application at work on ids of its own (`ids`, and new ones from `fresh` on)."""
 
-    def __init__(self, url: str, version: Version, ids: Sequence[int], fresh: int) -> None:
+    def __init__(self, url: str, role: str, version: Version, ids: Sequence[int], fresh: int) -> None:
         super().__init__(daemon=True)
-        self.url, self.version, self.ids, self.fresh = url, version, ids, fresh
+        self.url, self.role, self.version, self.ids, self.fresh = url, role, version, ids, fresh
         self.stop = threading.Event()
 
     def run(self) -> None:
         source, number = random.Random(1), 0
         with psycopg.connect(self.url, autocommit=True, prepare_threshold=None) as connection:
+            connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(self.role)))
             while not self.stop.is_set():
                 number += 1
                 began = time.monotonic()
@@ -72,6 +76,24 @@ class Writer(threading.Thread):
             key = source.choice(self.ids)
             connection.execute(version.update, (value, key))
             version.written[key] = value
+
+
+@contextmanager
+def application_role(url: str) -> Iterator[str]:
+    """Yield a role that owns nothing and may read and write what is there, as applications do in production."""
+    role = f"app_{secrets.token_hex(6)}"
+    name = sql.Identifier(role)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE ROLE {}").format(name))
+        for rights, objects in (("SELECT, INSERT, UPDATE, DELETE", "TABLES"), ("USAGE", "SEQUENCES")):
+            grant = sql.SQL("GRANT {} ON ALL {} IN SCHEMA public TO {}")
+            connection.execute(grant.format(sql.SQL(rights), sql.SQL(objects), name))
+    try:
+        yield role
+    finally:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP OWNED BY {}").format(name))
+            connection.execute(sql.SQL("DROP ROLE {}").format(name))
 
 
 @dataclass
@@ -122,28 +144,29 @@ def apply_sequence(
     session = server.connect("migration")
     runs: list[StatementRun] = []
     writers: dict[str, Writer] = {}
-    if old:
-        writers["old"] = Writer(url, old, old_ids, 1_000_000)
-        writers["old"].start()
-    try:
-        for migration in migrations:
-            if migration.after_deploy and "old" in writers:
-                _deploy(url, writers, new, new_ids)
-            script = scripts.script(migration, "postgresql")
-            with observe.Watch(server, session.identity, time.monotonic) as watch:
-                done = observe.run_scripts(server, session, [script], "up", clock=time.monotonic, watch=watch)
-            base = runs[-1].transaction + 1 if runs else 0
-            runs.extend(_shifted(run, base) for run in done)
-            failed = [run for run in done if run.error]
-            assert not failed, f"{failed[0].step.file}:{failed[0].step.line}: {failed[0].error}"
-        if "old" in writers:
-            _deploy(url, writers, new, new_ids)
-        time.sleep(0.1)
-    finally:
-        for writer in writers.values():
-            writer.stop.set()
-            writer.join(10)
-        session.close()
+    with application_role(url) as role:
+        if old:
+            writers["old"] = Writer(url, role, old, old_ids, 1_000_000)
+            writers["old"].start()
+        try:
+            for migration in migrations:
+                if migration.after_deploy and "old" in writers:
+                    _deploy(url, role, writers, new, new_ids)
+                script = scripts.script(migration, "postgresql")
+                with observe.Watch(server, session.identity, time.monotonic) as watch:
+                    done = observe.run_scripts(server, session, [script], "up", clock=time.monotonic, watch=watch)
+                base = runs[-1].transaction + 1 if runs else 0
+                runs.extend(_shifted(run, base) for run in done)
+                failed = [run for run in done if run.error]
+                assert not failed, f"{failed[0].step.file}:{failed[0].step.line}: {failed[0].error}"
+            if "old" in writers:
+                _deploy(url, role, writers, new, new_ids)
+            time.sleep(0.1)
+        finally:
+            for writer in writers.values():
+                writer.stop.set()
+                writer.join(10)
+            session.close()
     return Applied([str(one.path) for one in migrations], runs, {one.path.name: one.text for one in migrations})
 
 
@@ -153,10 +176,10 @@ def _shifted(run: StatementRun, base: int) -> StatementRun:
     return replace(run, transaction=run.transaction + base)
 
 
-def _deploy(url: str, writers: dict[str, Writer], new: Version | None, new_ids: Sequence[int]) -> None:
+def _deploy(url: str, role: str, writers: dict[str, Writer], new: Version | None, new_ids: Sequence[int]) -> None:
     """Start the new version, let both run, then end the old one."""
     if new and "new" not in writers:
-        writers["new"] = Writer(url, new, new_ids, 2_000_000)
+        writers["new"] = Writer(url, role, new, new_ids, 2_000_000)
         writers["new"].start()
     time.sleep(0.25)
     old = writers.pop("old")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
 
 from tests.migrate.rewrite.harness import rewrite
 
@@ -48,3 +53,44 @@ def test_an_index_that_the_file_builds_later_is_not_built_for_the_key_as_well(tm
 def test_a_key_without_an_index_gets_one(tmp_path: Path) -> None:
     texts = written(tmp_path, KEY + "CREATE INDEX by_reference ON payments (reference);")
     assert "\n".join(texts).count("CREATE INDEX CONCURRENTLY") == 2
+
+
+@pytest.mark.service("postgresql")
+@pytest.mark.slow
+@pytest.mark.parametrize(("limit", "loser"), [("400ms", "migration"), ("2s", "application")])
+def test_the_one_who_gives_way_is_the_migration(limit: str, loser: str, tmp_path: Path, postgresql_url: str) -> None:
+    """A deadlock over two tables; with the longer limit, the server would end the application's transaction."""
+    (text,) = written(tmp_path, "CREATE INDEX by_account ON payments (account_id);\n" + KEY)
+    assert text.count("SET lock_timeout = '400ms';") == 2
+    statements = text[text.index("SET lock_timeout") : text.index("RESET")].replace("400ms", limit).split(";\n")[:-1]
+    lost: list[str] = []
+    with (
+        psycopg.connect(postgresql_url, autocommit=True) as migration,
+        psycopg.connect(postgresql_url) as brief,
+        psycopg.connect(postgresql_url) as application,
+    ):
+        migration.execute(SETUP + "INSERT INTO accounts VALUES (1)")
+
+        def run(who: str, connection: psycopg.Connection[Any], *texts: str) -> None:
+            try:
+                for text in texts:
+                    connection.execute(text)
+            except psycopg.errors.OperationalError:
+                lost.append(who)
+            finally:
+                connection.rollback()
+
+        brief.execute("INSERT INTO payments VALUES (1, 1)")
+        application.execute("UPDATE accounts SET id = id WHERE id = 1")
+        threads = [threading.Thread(target=run, args=("migration", migration, *statements))]
+        threads.append(
+            threading.Thread(target=run, args=("application", application, "INSERT INTO payments VALUES (2, 1)"))
+        )
+        for thread in threads:
+            thread.start()
+            time.sleep(0.1)
+        time.sleep(0.15 if limit == "400ms" else 0.6)
+        brief.commit()
+        for thread in threads:
+            thread.join()
+    assert lost == [loser]

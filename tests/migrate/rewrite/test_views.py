@@ -36,7 +36,8 @@ COMMENT ON COLUMN named.number IS 'how many';
 """
 KEPT = """
 SELECT c.relname, c.relowner::regrole::text, c.reloptions, obj_description(c.oid, 'pg_class'),
-  (SELECT array_agg(entry::text ORDER BY entry::text) FROM unnest(c.relacl) AS entry),
+  (SELECT array_agg(entry::text ORDER BY entry::text)
+    FROM unnest(coalesce(c.relacl, acldefault('r', c.relowner))) AS entry),
   (SELECT array_agg(format('%s %s %s', a.attname, a.attacl::text, col_description(c.oid, a.attnum)) ORDER BY a.attnum)
     FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0),
   (SELECT array_agg(pg_get_expr(adbin, adrelid)) FROM pg_attrdef WHERE adrelid = c.oid),

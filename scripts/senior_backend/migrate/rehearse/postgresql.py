@@ -133,7 +133,14 @@ def fingerprint(session: Session) -> dict[str, str]:
 
 
 def load(session: PostgresSession, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Value]]) -> int:
-    """Load rows that satisfy the checks and keys of the table, drop the others, and return how many were kept."""
+    """Load rows that satisfy the checks and keys of the table, drop the others, and return how many were kept.
+
+    Without columns the rows are made of defaults alone, as in a table that has only an identity.
+    """
+    if not columns:
+        with session.connection.cursor() as cursor:
+            cursor.execute(f"INSERT INTO {table.name} SELECT FROM generate_series(1, {sum(1 for _ in rows)})")
+            return cursor.rowcount
     names = ", ".join(quote(name) for name in columns)
     with session.connection.transaction(), session.connection.cursor() as cursor:
         cursor.execute(

@@ -103,7 +103,8 @@ def _insert(server: Server, table: Table, names: list[str], samples: Sequence[tu
 
     columns = ", ".join(server.quote(column.name) for column in given)
     marks = ", ".join([server.placeholder] * len(given))
-    sql = f"INSERT INTO {table.name} ({columns}) VALUES ({marks})"  # noqa: S608 - quoted names
+    values = f"({columns}) VALUES ({marks})" if given else "DEFAULT VALUES"
+    sql = f"INSERT INTO {table.name} {values}"
     return Query(table.label, "insert", sql, (), make)
 
 

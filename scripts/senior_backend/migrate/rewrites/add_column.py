@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
 from senior_backend.migrate.hazards.postgresql.add_column_volatile_default import _COMPUTED_ONCE as COMPUTED_ONCE
-from senior_backend.migrate.rewrites import constraints, parts, triggers
+from senior_backend.migrate.rewrites import constraints, parts, rights, triggers
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
 from senior_backend.migrate.rewrites.sql import collation_name, ident, in_schema, literal, made, table_name
 
@@ -152,6 +152,7 @@ def _numbered(table: Name, column: Column, context: Context) -> tuple[list[Step]
             f"number new rows of {table}.{column.name} from a sequence",
             (
                 f"CREATE SEQUENCE {sequence} AS {base_type(column)} OWNED BY {t}.{c}",
+                rights.of_sequence(table, sequence),
                 f"ALTER TABLE {t} ALTER COLUMN {c} SET DEFAULT nextval({literal(sequence)})",
             ),
             (f"ALTER TABLE {t} ALTER COLUMN {c} DROP DEFAULT", f"DROP SEQUENCE IF EXISTS {sequence}"),
@@ -178,6 +179,7 @@ def _numbered(table: Name, column: Column, context: Context) -> tuple[list[Step]
         ),
         (
             f"CREATE SEQUENCE {sequence} AS {base_type(column)} OWNED BY {t}.{c}",
+            rights.of_sequence(table, sequence),
             f"SELECT setval({literal(sequence)}, nextval({serial}))",
             f"ALTER TABLE {t} ALTER COLUMN {c} DROP IDENTITY",
             f"ALTER TABLE {t} ALTER COLUMN {c} SET DEFAULT nextval({literal(sequence)})",

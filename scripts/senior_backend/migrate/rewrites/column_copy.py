@@ -193,32 +193,6 @@ def _referrers(context: Context, table: Name, constraint: Constraint) -> list[tu
     return found
 
 
-def rights_and_comment(columns: Columns) -> str:
-    """Return the statement that gives the copy the comment and the column privileges that the original has.
-
-    Neither is in the migrations of most projects, so the server is asked when the step runs.
-    """
-    table, relation = table_name(columns.name), literal(table_name(columns.name))
-    own = f"attrelid = {relation}::regclass AND attname = {literal(columns.column)}"
-    return f"""DO $$
-DECLARE
-  note text;
-  one record;
-BEGIN
-  SELECT col_description(attrelid, attnum) INTO note FROM pg_attribute WHERE {own};
-  EXECUTE format('COMMENT ON COLUMN %s IS %L', {literal(f"{table}.{ident(columns.copy)}")}, note);
-  FOR one IN
-    SELECT privilege_type, is_grantable, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END AS grantee
-    FROM pg_attribute, aclexplode(attacl) WHERE {own}
-  LOOP
-    EXECUTE format(
-      'GRANT %s (%I) ON %s TO %s%s', one.privilege_type, {literal(columns.copy)}, {literal(table)}, one.grantee,
-      CASE WHEN one.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
-    );
-  END LOOP;
-END $$"""  # noqa: S608 - identifiers and literals are quoted
-
-
 def default_moves(columns: Columns, context: Context) -> tuple[list[str], list[str]]:
     """Return the statements that move a default, and the sequence it owns, to the copy; and those that move it back.
 

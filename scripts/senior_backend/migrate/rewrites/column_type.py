@@ -8,13 +8,8 @@ from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
 from senior_backend.migrate.postgres_types import type_change
-from senior_backend.migrate.rewrites import parts, triggers, views
-from senior_backend.migrate.rewrites.column_copy import (
-    Columns,
-    default_moves,
-    dependents,
-    rights_and_comment,
-)
+from senior_backend.migrate.rewrites import parts, rights, triggers, views
+from senior_backend.migrate.rewrites.column_copy import Columns, default_moves, dependents
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
 from senior_backend.migrate.rewrites.sql import collation_name, ident, made, table_name
 
@@ -81,7 +76,7 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
             f"add {copy} with the new type beside {name}.{column}; a trigger fills it on every write",
             (
                 f"ALTER TABLE {t} ADD COLUMN {k} {operation.type}{collation}",
-                rights_and_comment(columns),
+                rights.of_column(name, column, copy),
                 *sync.create,
             ),
             (*sync.drop, f"ALTER TABLE {t} DROP COLUMN IF EXISTS {k}"),

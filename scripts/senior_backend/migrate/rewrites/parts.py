@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from senior_backend.migrate import lock_waits
 from senior_backend.migrate.rewrites.model import Step
 from senior_backend.migrate.rewrites.sql import ident, in_schema, made, names, rename_column, table_name
 
@@ -15,15 +16,6 @@ if TYPE_CHECKING:
     from senior_backend.migrate.rewrites.model import Context
 
 BATCH = 1000
-
-
-def briefly(*statements: str) -> tuple[str, ...]:
-    """Return statements outside a transaction that give up, whatever runs them, when a lock is not to be had in 2 s.
-
-    A statement that waits for a strong lock makes all others queue behind it. What follows them, such as CREATE INDEX
-    CONCURRENTLY, has to wait as long as it takes.
-    """
-    return ("SET lock_timeout = '2s'", *statements, "RESET lock_timeout")
 
 
 def key_of(table: Name, context: Context) -> tuple[str, ...]:
@@ -67,14 +59,16 @@ def not_null(table: Name, column: str, *, down: Sequence[str] | None = None) -> 
     SET NOT NULL reads no row where a valid CHECK says the same (PostgreSQL 12 and later).
     """
     name, t, c = ident(made(table.name, column, "not_null")), table_name(table), ident(column)
-    undo = (f"ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {name}", f"ALTER TABLE {t} ALTER COLUMN {c} DROP NOT NULL")
+    undo = lock_waits.alone(
+        f"ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {name}", f"ALTER TABLE {t} ALTER COLUMN {c} DROP NOT NULL"
+    )
     return Step(
         "validate",
         f"make {table}.{column} NOT NULL: a CHECK is added unchecked, validated beside the application, and proves it",
         (
-            *briefly(f"ALTER TABLE {t} ADD CONSTRAINT {name} CHECK ({c} IS NOT NULL) NOT VALID"),
+            *lock_waits.alone(f"ALTER TABLE {t} ADD CONSTRAINT {name} CHECK ({c} IS NOT NULL) NOT VALID"),
             f"ALTER TABLE {t} VALIDATE CONSTRAINT {name}",
-            *briefly(
+            *lock_waits.alone(
                 f"ALTER TABLE {t} ALTER COLUMN {c} SET NOT NULL",
                 f"ALTER TABLE {t} DROP CONSTRAINT {name}",
             ),
@@ -88,14 +82,15 @@ def not_null(table: Name, column: str, *, down: Sequence[str] | None = None) -> 
 def validated(table: Name, name: str, definition: str, what: str, parent: Name | None = None) -> Step:
     """Return the step that adds a CHECK or FOREIGN KEY unchecked and validates it in a transaction of its own."""
     t, n = table_name(table), ident(name)
+    locked = list(dict.fromkeys((t, *([table_name(parent)] if parent else []))))
     return Step(
         "validate",
         f"add {what} to {table}: new rows are checked at once, existing ones beside the application",
         (
-            *briefly(f"ALTER TABLE {t} ADD CONSTRAINT {n} {definition} NOT VALID"),
+            *lock_waits.alone(f"ALTER TABLE {t} ADD CONSTRAINT {n} {definition} NOT VALID", tables=locked),
             f"ALTER TABLE {t} VALIDATE CONSTRAINT {n}",
         ),
-        (f"ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {n}",),
+        lock_waits.alone(f"ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {n}", tables=locked),
         transaction=False,
         tables=frozenset({str(table), *([str(parent)] if parent else [])}),
     )
@@ -140,10 +135,10 @@ def unique(table: Name, name: str, columns: Sequence[str], *, kind: str = "UNIQU
         f"add the {kind.lower()} constraint {name}: its index is built beside the application, then adopted",
         (
             f"CREATE UNIQUE INDEX CONCURRENTLY {n} ON {t} ({names(columns)})",
-            *briefly(f"ALTER TABLE {t} ADD CONSTRAINT {n} {kind} USING INDEX {n}{tail}"),
+            *lock_waits.alone(f"ALTER TABLE {t} ADD CONSTRAINT {n} {kind} USING INDEX {n}{tail}"),
         ),
         (
-            f"ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {n}",
+            *lock_waits.alone(f"ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {n}"),
             f"DROP INDEX CONCURRENTLY IF EXISTS {in_schema(table, name)}",
         ),
         transaction=False,

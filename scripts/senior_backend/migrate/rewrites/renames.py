@@ -5,12 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
-from senior_backend.migrate.rewrites import parts, triggers
-from senior_backend.migrate.rewrites.column_copy import (
-    Columns,
-    index_copies,
-    rights_and_comment,
-)
+from senior_backend.migrate.rewrites import parts, rights, triggers
+from senior_backend.migrate.rewrites.column_copy import Columns, index_copies
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
 from senior_backend.migrate.rewrites.sql import collation_name, ident, made, table_name
 
@@ -37,15 +33,12 @@ def _table(operation: ops.RenameTable, context: Context) -> Rewrite | Unknown | 
     old, new = operation.table, operation.table._replace(name=operation.new_name)
     o, n = table_name(old), table_name(new)
     view = f"CREATE VIEW {o} AS SELECT * FROM {n}"  # noqa: S608 - quoted names
-    context.assumptions.append(
-        f"roles other than the owner get the rights on {new} that they need on the view {old} (GRANT)"
-    )
     return Rewrite(
         (
             Step(
                 "expand",
                 f"rename {old} and leave a view of that name, through which the running version reads and writes",
-                (context.text, view),
+                (context.text, view, rights.of_view(old, new)),
                 (f"DROP VIEW IF EXISTS {o}", f"ALTER TABLE {n} RENAME TO {ident(old.name)}"),
                 tables=frozenset({str(old)}),
             ),
@@ -53,7 +46,7 @@ def _table(operation: ops.RenameTable, context: Context) -> Rewrite | Unknown | 
                 "contract",
                 f"drop the view {old} once no running version uses the old name",
                 (f"DROP VIEW {o}",),
-                (view,),
+                (view, rights.of_view(old, new)),
                 after_deploy=True,
                 tables=frozenset({str(old)}),
             ),
@@ -96,7 +89,7 @@ def _column(operation: ops.RenameColumn, context: Context) -> Rewrite | Unknown 
         Step(
             "expand",
             f"add {name}.{new}; a trigger keeps it and {old} equal, whichever of them an application writes",
-            (f"ALTER TABLE {t} ADD COLUMN {n} {kind}{collation}", rights_and_comment(columns), *sync.create),
+            (f"ALTER TABLE {t} ADD COLUMN {n} {kind}{collation}", rights.of_column(name, old, new), *sync.create),
             (*sync.drop, f"ALTER TABLE {t} DROP COLUMN IF EXISTS {n}"),
             tables=locked,
         ),

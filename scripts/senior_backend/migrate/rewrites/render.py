@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from senior_backend.console.environment import SKILL_ROOT
+from senior_backend.migrate import lock_waits
+from senior_backend.migrate.rewrites.sql import ident
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -59,7 +61,7 @@ def written(
             draft=_wrapped([f"Before it may run: {file.draft}"] if file.draft else []),
             assumptions=_wrapped(assumptions),
             transaction=file.transaction,
-            brief=engine == "postgresql" and _waits(file),
+            waits=_waits(file) if engine == "postgresql" else (),
             up=_blocks(file.parts),
             down=[_terminated(statement) for statement in file.down],
             irreversible=file.irreversible,
@@ -76,14 +78,15 @@ def written(
     return found
 
 
-def _waits(file: File) -> bool:
-    """Whether a file waits for strong locks in one transaction, and does not say itself for how long."""
-    statements = [one for part in file.parts for one in part.step.up]
-    return (
-        file.transaction
-        and any(part.step.tables for part in file.parts)
-        and not any("lock_timeout" in one.lower() for one in statements)
-    )
+def _waits(file: File) -> tuple[str, ...]:
+    """Return the limits for a file that waits for strong locks in one transaction, and does not set its own."""
+    tables = sorted({table for part in file.parts for table in part.step.tables})
+    own = any("lock_timeout" in statement.lower() for part in file.parts for statement in part.step.up)
+    if not file.transaction or not tables or own:
+        return ()
+    if any(part.kept for part in file.parts):
+        return (lock_waits.local(len(tables)),)  # the user's statements may need no table to be there
+    return lock_waits.in_transaction([".".join(ident(word) for word in table.split(".")) for table in tables])
 
 
 def versions(version: str, count: int, taken: Collection[str]) -> list[str]:

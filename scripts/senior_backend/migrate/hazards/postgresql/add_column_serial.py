@@ -28,6 +28,7 @@ def check(operation: ops.AddColumn, context: Context) -> Iterator[Hazard]:
         f"{context.rows(operation.table)} while nobody can read it",
         f"ALTER TABLE {table} ADD COLUMN {attribute} bigint;\n"
         f"CREATE SEQUENCE {sequence} OWNED BY {table}.{attribute};\n"
+        f"-- roles that insert without owning the table: GRANT USAGE ON SEQUENCE {sequence} TO ...\n"
         f"ALTER TABLE {table} ALTER COLUMN {attribute} SET DEFAULT {draw};\n"
         f"{fixes.backfill(operation.table, column.name, draw)}\n"
         f"{fixes.not_null_steps(operation.table, column.name, server=context.version)}",
@@ -38,7 +39,8 @@ def check(operation: ops.AddColumn, context: Context) -> Iterator[Hazard]:
 RULE = Rule(
     id="pg-add-column-serial",
     summary="ADD COLUMN of serial or identity rewrites the table",
-    why="The numbers come from a sequence, so every row is written, under ACCESS EXCLUSIVE; IDENTITY is no better.",
+    why="The numbers come from a sequence, so every row is written, under ACCESS EXCLUSIVE; IDENTITY is no better. "
+    "A serial's sequence is new as well: roles that may insert but do not own it fail until they have USAGE on it.",
     catalogue="B1.10",
     severity="error",
     lock="ACCESS EXCLUSIVE",
