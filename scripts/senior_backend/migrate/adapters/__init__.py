@@ -25,6 +25,7 @@ class Unit:
     """One migration of another tool: its up SQL, and whether the tool runs it in one transaction.
 
     `start` is the offset of `text` in the file at `path`, None where the text is not in the file (it was rendered).
+    Marks of the tool inside it may be overwritten, so long as the offsets hold.
     `rollback` is its way back.
     """
 
@@ -69,8 +70,17 @@ def find(project: Path) -> Adapter | None:
     if here is not None:
         return here
     around = next(filter(_other, map(detect, _search.above(project))), None)
-    if around is not None:
-        return around
+    return around if around is not None else only_one_below(project)
+
+
+def only_one_below(project: Path) -> Adapter | None:
+    """Return the migration tool of the only project below a folder, None where there is none.
+
+    Raises:
+        UndecidedError: there are several.
+    """
+    from senior_backend.migrate.adapters import _search
+
     below = {one.root: one for one in filter(None, map(detect, _search.below(project))) if _other(one)}
     if len(below) > 1:
         places = "; ".join(f"{one.root} ({one.name})" for one in list(below.values())[:_SHOWN])

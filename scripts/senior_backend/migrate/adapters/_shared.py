@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from senior_backend.console.errors import InputError
+from senior_backend.migrate import files
 from senior_backend.migrate.files import read_text
 
 if TYPE_CHECKING:
@@ -88,8 +89,8 @@ def texts(paths: Iterable[Path]) -> Iterable[tuple[Path, str]]:
 
 
 def natural(path: Path) -> list[tuple[int, int, str]]:
-    """Return a sort key under which V10 follows V9."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", path.name) if part]
+    """Return a sort key of a file's name under which V10 follows V9."""
+    return files.natural(path.name)
 
 
 def next_versions(existing: Sequence[str], count: int, now: datetime) -> list[str]:
