@@ -11,6 +11,7 @@ from senior_backend.migrate import operations as ops
 from senior_backend.migrate.catalog_replay import apply
 from senior_backend.migrate.hazards.rule import Context, Hazard, Rule, TransactionState, Unit
 from senior_backend.migrate.lint_suppressions import Suppression, suppressions_in
+from senior_backend.migrate.placeholders import as_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -253,7 +254,7 @@ class Linter:
 def _read(unit: Unit, engine: Engine) -> list[ParsedStatement]:
     """Read a migration; errors of its text name its file."""
     try:
-        return read_statements(unit.text, engine)
+        return read_statements(as_names(unit.text), engine)
     except InputError as error:
         where = error.where.replace("<sql>", unit.path, 1) if error.where else unit.path
         raise InputError(error.message, code=error.code, hint=error.hint, where=where) from error

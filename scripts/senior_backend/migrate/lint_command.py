@@ -64,6 +64,7 @@ def _run(options: argparse.Namespace) -> tuple[Report, str]:
         units = [_in_transaction(unit, wrapped=options.in_transaction) for unit in units]
     told_from_text = engine is None
     engine = engine or lint_sources.engine_from_text(units)
+    units = lint_sources.for_engine(units, engine)
     if engine == "postgresql":
         environment.ensure("migrate", ["postgast"])
     catalog, units, origin = _catalog(engine, options, units)

@@ -87,6 +87,28 @@ def native(path: Path) -> bool:
     return not path.exists() or any(b"-- migrate:up" in file.read_bytes()[:65536] for file in files_there)
 
 
+def for_engine(units: Sequence[Unit], engine: Engine) -> list[Unit]:
+    """Return the migrations without those whose names say that they are for another engine, such as `1_a.mysql.sql`.
+
+    Where that leaves none, all are returned: somebody has named them.
+    """
+    family = {"mysql", "mariadb"} if engine in ("mysql", "mariadb") else {engine}
+    named = ((unit, set(map(_NAMED_ENGINES.get, Path(unit.path).name.lower().split("."))) - {None}) for unit in units)
+    fitting = [unit for unit, engines in named if not engines or engines & family]
+    return fitting or list(units)
+
+
+_NAMED_ENGINES: dict[str, Engine] = {
+    "postgres": "postgresql",
+    "postgresql": "postgresql",
+    "pgsql": "postgresql",
+    "mysql": "mysql",
+    "mariadb": "mariadb",
+    "sqlite": "sqlite",
+    "sqlite3": "sqlite",
+}
+
+
 def _each_once(units: list[Unit]) -> list[Unit]:
     """Return the units without doubles; one that is to be checked wins over the same one only replayed."""
     kept: dict[tuple[str, str], Unit] = {}

@@ -118,6 +118,16 @@ def is_transaction(text: str) -> bool:
     return len(found) != 1 or not traits(found[0].text, "postgresql").alone
 
 
+_BEGIN = re.compile(
+    r"^\s*BEGIN(?:\s+(?:TRANSACTION|WORK|DEFERRED|IMMEDIATE|EXCLUSIVE))*\s*;", re.MULTILINE | re.IGNORECASE
+)
+
+
+def begins(text: str) -> bool:
+    """Whether a file that is sent as one message has a BEGIN, which makes a transaction of what follows it."""
+    return _BEGIN.search(text) is not None
+
+
 def statements(lines: Sequence[str]) -> str:
     """Return statements as SQL text, each ended by a semicolon."""
     return "".join(f"{line};\n" for line in lines)

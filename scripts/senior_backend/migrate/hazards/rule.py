@@ -213,6 +213,16 @@ class Context:
             self._created = set(_created((*self.undone, *self.statements)))
         return (kind, self.catalog.fold(name.name)) in self._created
 
+    def taken_over(self, kind: str, name: Name) -> bool:
+        """Whether this migration gives an object of that kind the name, by CREATE or by RENAME."""
+        from senior_backend.migrate import operations as ops
+
+        return self.created_here(kind, name) or any(
+            isinstance(step, ops.RenameObject) and (step.kind, step.new_name) == (kind, name.name)
+            for parsed in self.statements
+            for step in parsed.operations
+        )
+
     def renamed_later(self, table: Name) -> bool:
         """Whether a later statement of this migration gives the name of `table` to another table."""
         if self._renamed is None:
