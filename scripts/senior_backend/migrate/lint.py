@@ -127,6 +127,8 @@ class Linter:
         self.catalog.search_path = self._search_path  # each migration has a session of its own
         engine = self.catalog.engine
         statements = _read(unit, engine)
+        if unit.unreadable is not None and unit.lint:
+            self.result.not_understood.append(NotUnderstood(unit.path, 1, 1, 0, 0, unit.unreadable))
         if not unit.lint:
             for parsed in statements:
                 for operation in parsed.operations:

@@ -105,7 +105,7 @@ def _unit(unit: adapters.Unit) -> Unit:
     """Return the unit with the offsets of its file, where its text is in the file."""
     back = _unit(unit.rollback) if unit.rollback is not None else None
     if unit.start is None:
-        return Unit(str(unit.path), unit.text, unit.transaction, rollback=back)
+        return Unit(str(unit.path), unit.text, unit.transaction, rollback=back, unreadable=unit.unreadable)
     text = read_text(unit.path)
     end = unit.start + len(unit.text)
     if text[unit.start : end].count("\n") != unit.text.count("\n"):

@@ -130,3 +130,22 @@ def test_of_more_than_is_shown_the_worst_come_first_and_all_are_counted(
     assert result.data["by_rule"]["pg-drop-not-null"] == 120
     main(["lint", str(tmp_path)])
     assert "120    info      pg-drop-not-null" in capsys.readouterr().out
+
+
+def test_a_django_migration_that_prints_no_sql_is_the_only_one_not_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(PROJECTS / "django", tmp_path / "project")
+    folder = tmp_path / "project" / "people" / "migrations"
+    start = "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n"
+    (folder / "0002_asks.py").write_text(
+        f"{start}    dependencies = [('people', '0001_initial')]\n"
+        "    operations = [migrations.RunSQL([('SELECT %s', [object()], 1)])]\n"
+    )
+    (folder / "0003_drops.py").write_text(
+        f"{start}    dependencies = [('people', '0002_asks')]\n"
+        "    operations = [migrations.RunSQL('DROP TABLE users')]\n"
+    )
+    result = call(capsys, "lint", str(tmp_path / "project"))
+    assert result.data["not_understood"] == 1
+    assert [one["where"].split("/")[-1][:4] for one in result.report["findings"]] == ["0003", "0002"]

@@ -26,7 +26,7 @@ class Unit:
 
     `start` is the offset of `text` in the file at `path`, None where the text is not in the file (it was rendered).
     Marks of the tool inside it may be overwritten, so long as the offsets hold.
-    `rollback` is its way back.
+    `rollback` is its way back. `unreadable` says why the tool does not tell the SQL of this one.
     """
 
     path: Path
@@ -35,6 +35,7 @@ class Unit:
     engine: Engine | None = None
     start: int | None = 0
     rollback: Unit | None = None
+    unreadable: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
