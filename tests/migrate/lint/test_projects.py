@@ -149,3 +149,19 @@ def test_a_django_migration_that_prints_no_sql_is_the_only_one_not_checked(
     result = call(capsys, "lint", str(tmp_path / "project"))
     assert result.data["not_understood"] == 1
     assert [one["where"].split("/")[-1][:4] for one in result.report["findings"]] == ["0003", "0002"]
+
+
+def test_an_alembic_revision_that_prints_no_sql_is_the_only_one_not_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(PROJECTS / "alembic", tmp_path / "project")
+    folder = tmp_path / "project" / "alembic" / "versions"
+    for number, parent, body in (
+        ("v0.3.a", "0002", "op.get_bind().execute(sa.text('SELECT 1')).scalar()"),
+        ("v0.4.b", "v0.3.a", "op.drop_table('users')"),
+    ):
+        head = f"import sqlalchemy as sa\nfrom alembic import op\nrevision = '{number}'\ndown_revision = '{parent}'\n"
+        (folder / f"{number}_x.py").write_text(f"{head}\n\ndef upgrade():\n    {body}\n")
+    result = call(capsys, "lint", str(tmp_path / "project"))
+    assert result.data["not_understood"] == 1
+    assert [one["where"].split("/")[-1][:6] for one in result.report["findings"]] == ["v0.4.b", "v0.3.a"]
