@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from senior_backend.migrate.operations import Column
 
-_ZERO = re.compile(r"'(?:0000-\d\d-\d\d|\d{4}-00-\d\d|\d{4}-\d\d-00)(?:[ T].*)?'|0")
+_ZERO = r"'(?:0000-\d\d-\d\d|\d{4}-00-\d\d|\d{4}-\d\d-00)(?:[ T].*)?'|0"
 _TYPES = frozenset(("date", "datetime", "timestamp"))
 
 
@@ -25,7 +25,7 @@ def check(operation: ops.AddColumn | ops.ModifyColumn | ops.CreateTable, context
     for column in _columns(operation):
         if column.type is None or column.type.name not in _TYPES or column.default is None:
             continue
-        if _ZERO.fullmatch(column.default.sql):
+        if re.fullmatch(_ZERO, column.default.sql):
             yield Hazard(
                 f"MySQL refuses the default {column.default.sql} of {column.name}: its sql_mode has NO_ZERO_DATE and "
                 "NO_ZERO_IN_DATE unless somebody took them out (error 1067)",

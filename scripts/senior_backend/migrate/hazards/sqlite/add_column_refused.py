@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NOT_CONSTANT = frozenset(("CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME"))
-_LITERAL = re.compile(r"[-+]?\s*[0-9.][0-9a-z.]*|x?'(?:[^']|'')*'|null|true|false", re.IGNORECASE)
+_LITERAL = r"(?i:[-+]?\s*[0-9.][0-9a-z.]*|x?'(?:[^']|'')*'|null|true|false)"
 
 
 def _reason(operation: ops.AddColumn, context: Context) -> str | None:
@@ -43,7 +43,7 @@ def _constant(default: str) -> bool:
     inner = default
     while inner.startswith("(") and inner.endswith(")"):
         inner = inner[1:-1].strip()
-    return _LITERAL.fullmatch(inner) is not None
+    return re.fullmatch(_LITERAL, inner) is not None
 
 
 def check(operation: ops.AddColumn, context: Context) -> Iterator[Hazard]:
