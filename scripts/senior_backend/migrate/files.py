@@ -201,6 +201,11 @@ def decode(content: bytes, path: Path | str) -> str:
     return text
 
 
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """Return a sort key under which V10 follows V9."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
+
+
 def parse(path: Path, text: str) -> Migration:
     """Return the migration that `text` is.
 

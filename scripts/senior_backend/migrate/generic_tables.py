@@ -238,7 +238,7 @@ def _attribute(cursor: Cursor, found: Column) -> Column:  # noqa: PLR0911 - one 
         _conflict(cursor)
         return replace(found, not_null=True)
     if cursor.accept("NULL"):
-        return replace(found, not_null=False)
+        return replace(found, not_null=False, said_null=True)
     if cursor.accept("DEFAULT"):
         return replace(found, default=_default(cursor))
     if cursor.accept_any("AUTO_INCREMENT", "AUTOINCREMENT"):
@@ -571,9 +571,11 @@ class AlterTable:
         elif cursor.accept_any("DISABLE", "ENABLE"):
             cursor.expect("KEYS")
             yield ops.AlterTable(self.table, "keys")
-        elif cursor.accept_any("DISCARD", "IMPORT"):
+        elif word := cursor.accept_any("DISCARD", "IMPORT"):
+            if cursor.accept("PARTITION"):
+                cursor.until("TABLESPACE")
             cursor.expect("TABLESPACE")
-            yield ops.AlterTable(self.table, "tablespace")
+            yield ops.AlterTable(self.table, f"{word.lower()}-tablespace")
         elif cursor.accept("NOWAIT") or (cursor.accept("WAIT") and cursor.next()):
             return
         elif cursor.accept_any("WITH", "WITHOUT"):

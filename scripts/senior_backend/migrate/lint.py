@@ -11,6 +11,7 @@ from senior_backend.migrate import operations as ops
 from senior_backend.migrate.catalog_replay import apply
 from senior_backend.migrate.hazards.rule import Context, Hazard, Rule, TransactionState, Unit
 from senior_backend.migrate.lint_suppressions import Suppression, suppressions_in
+from senior_backend.migrate.placeholders import as_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -126,6 +127,8 @@ class Linter:
         self.catalog.search_path = self._search_path  # each migration has a session of its own
         engine = self.catalog.engine
         statements = _read(unit, engine)
+        if unit.unreadable is not None and unit.lint:
+            self.result.not_understood.append(NotUnderstood(unit.path, 1, 1, 0, 0, unit.unreadable))
         if not unit.lint:
             for parsed in statements:
                 for operation in parsed.operations:
@@ -253,7 +256,7 @@ class Linter:
 def _read(unit: Unit, engine: Engine) -> list[ParsedStatement]:
     """Read a migration; errors of its text name its file."""
     try:
-        return read_statements(unit.text, engine)
+        return read_statements(as_names(unit.text), engine)
     except InputError as error:
         where = error.where.replace("<sql>", unit.path, 1) if error.where else unit.path
         raise InputError(error.message, code=error.code, hint=error.hint, where=where) from error

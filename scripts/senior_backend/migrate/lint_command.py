@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from senior_backend.console import environment
 from senior_backend.console.errors import InputError, UndecidedError
 from senior_backend.console.exit_codes import ExitCode
-from senior_backend.console.report import Finding, NextCommand, Report
+from senior_backend.console.report import FINDINGS_SHOWN, Finding, NextCommand, Report
 from senior_backend.migrate import calls, lint_formats, lint_projects, lint_sources
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def _run(options: argparse.Namespace) -> tuple[Report, str]:
         units = [_in_transaction(unit, wrapped=options.in_transaction) for unit in units]
     told_from_text = engine is None
     engine = engine or lint_sources.engine_from_text(units)
+    units = lint_sources.for_engine(units, engine)
     if engine == "postgresql":
         environment.ensure("migrate", ["postgast"])
     catalog, units, origin = _catalog(engine, options, units)
@@ -159,6 +161,9 @@ def _report(
         )
     _refuse_what_is_not_sql(result, units)
     found = sorted(result.found, key=lambda one: (one.path, one.start, -_LEVELS.index(one.severity), one.code))
+    cut = len(found) + len(result.not_understood) > FINDINGS_SHOWN
+    if cut:
+        found.sort(key=lambda one: -_LEVELS.index(one.severity))  # nothing worse than what is shown is left out
     other = _other_engine(units, engine) if result.not_understood else ""
     findings = [_finding(one) for one in found] + [_not_understood(one, other) for one in result.not_understood]
     least = _LEVELS.index(options.fail_on)
@@ -177,7 +182,16 @@ def _report(
         return _printed(report, lint_formats.sarif(found, result.not_understood))
     if options.format == "github":
         return _printed(report, lint_formats.github(found, result.not_understood))
-    return report, ""
+    return report, _by_rule(found) if cut else ""
+
+
+def _by_rule(found: Sequence[Found]) -> str:
+    """Return how often each rule found something, worst and most frequent first: more than anybody reads one by one."""
+    from senior_backend.console.output import table
+
+    counts = Counter((one.severity, one.code) for one in found)
+    rows = sorted(counts.items(), key=lambda item: (-_LEVELS.index(item[0][0]), -item[1], item[0][1]))
+    return table([[str(count), severity, code] for (severity, code), count in rows], ["count", "severity", "rule"])
 
 
 def _printed(report: Report, text: str) -> tuple[Report, str]:
@@ -248,12 +262,13 @@ def _summary(result: LintResult, engine: Engine, *, told_from_text: bool) -> str
 def _data(
     result: LintResult, found: Sequence[Found], engine: Engine, origin: str, options: argparse.Namespace
 ) -> dict[str, Any]:
-    shown = found if options.output else found[:100]
+    shown = found if options.output else found[:FINDINGS_SHOWN]
     return {
         "engine": engine,
         "schema_from": origin,
         "files": result.files,
         "statements": result.statements,
+        "by_rule": dict(sorted(Counter(one.code for one in found).items())),
         "hazards": [lint_formats.hazard_json(one) for one in shown],
         "not_understood": len(result.not_understood),
         "suppressed": [{"code": one.code, "where": one.where, "reason": reason} for one, reason in result.suppressed],

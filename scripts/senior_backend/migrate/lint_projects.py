@@ -40,6 +40,7 @@ def units_at(path: Path) -> tuple[list[Unit], Engine | None] | None:
     itself behind those before it, which are only replayed. None where `path` is of no other tool's migrations.
 
     Raises:
+        UndecidedError: the folder holds several projects.
         InputError: the tool's files are malformed.
         UnavailableError: the tool has to be run and cannot be.
     """
@@ -87,6 +88,7 @@ def _may_belong(path: Path) -> bool:
 
 
 def _adapter(place: Path) -> adapters.Adapter | None:
+    """Return the tool of the project around `place`; else, for a folder without SQL of its own, of the one below it."""
     from senior_backend.migrate import adapters
 
     start = place if place.is_dir() else place.parent
@@ -96,17 +98,17 @@ def _adapter(place: Path) -> adapters.Adapter | None:
             return found
         if (folder / ".git").exists() or folder == Path.home():
             break
-    return None
+    return None if place.is_file() or any(place.glob("*.sql")) else adapters.only_one_below(place)
 
 
 def _unit(unit: adapters.Unit) -> Unit:
     """Return the unit with the offsets of its file, where its text is in the file."""
     back = _unit(unit.rollback) if unit.rollback is not None else None
     if unit.start is None:
-        return Unit(str(unit.path), unit.text, unit.transaction, rollback=back)
+        return Unit(str(unit.path), unit.text, unit.transaction, rollback=back, unreadable=unit.unreadable)
     text = read_text(unit.path)
     end = unit.start + len(unit.text)
-    if text[unit.start : end] != unit.text:
+    if text[unit.start : end].count("\n") != unit.text.count("\n"):
         return Unit(str(unit.path), unit.text, unit.transaction, rollback=back)
     blank = re.sub(r"[^\n]", " ", text[: unit.start])
     return Unit(str(unit.path), blank + unit.text, unit.transaction, rollback=back)

@@ -35,6 +35,8 @@ _SIGNS: dict[Engine, str] = {
     "sqlite": r"\bautoincrement\b|\bpragma\b|\bwithout\s+rowid\b|\bstrict\s*;"
     r"|\binteger\s+primary\s+key\b(?!\s+generated)|\bsqlite_\w+",
 }
+_COMMENT = r"--[^\n]*|/\*[\s\S]*?\*/"
+"""What is said about the SQL, not SQL: tools write names there in marks of their own, such as Prisma's backticks."""
 
 
 def units_of(paths: Sequence[str], skip: Iterable[str] = ()) -> tuple[list[Unit], Engine | None]:
@@ -85,6 +87,28 @@ def native(path: Path) -> bool:
     return not path.exists() or any(b"-- migrate:up" in file.read_bytes()[:65536] for file in files_there)
 
 
+def for_engine(units: Sequence[Unit], engine: Engine) -> list[Unit]:
+    """Return the migrations without those whose names say that they are for another engine, such as `1_a.mysql.sql`.
+
+    Where that leaves none, all are returned: somebody has named them.
+    """
+    family = {"mysql", "mariadb"} if engine in ("mysql", "mariadb") else {engine}
+    named = ((unit, set(map(_NAMED_ENGINES.get, Path(unit.path).name.lower().split("."))) - {None}) for unit in units)
+    fitting = [unit for unit, engines in named if not engines or engines & family]
+    return fitting or list(units)
+
+
+_NAMED_ENGINES: dict[str, Engine] = {
+    "postgres": "postgresql",
+    "postgresql": "postgresql",
+    "pgsql": "postgresql",
+    "mysql": "mysql",
+    "mariadb": "mariadb",
+    "sqlite": "sqlite",
+    "sqlite3": "sqlite",
+}
+
+
 def _each_once(units: list[Unit]) -> list[Unit]:
     """Return the units without doubles; one that is to be checked wins over the same one only replayed."""
     kept: dict[tuple[str, str], Unit] = {}
@@ -97,6 +121,8 @@ def _each_once(units: list[Unit]) -> list[Unit]:
 
 def _folder(folder: Path, applied: set[str]) -> Iterator[Unit]:
     paths = sorted(path for path in folder.rglob("*.sql") if path.is_file() and not _hidden(path, folder))
+    if not native(folder):  # whose versions are texts
+        paths.sort(key=lambda path: [files.natural(part) for part in path.relative_to(folder).parts])
     if not paths:
         raise InputError(
             f"there is no SQL file in {folder}",
@@ -151,14 +177,15 @@ def _file_with_its_past(path: Path, named: set[Path], *, replay: bool) -> Iterat
 def _earlier(path: Path) -> list[Path]:
     parent = path.resolve().parent
     if _VERSIONED.match(path.name):
-        return sorted(
+        before = (
             other
             for other in path.parent.glob("*.sql")
-            if other.name < path.name
+            if files.natural(other.name) < files.natural(path.name)
             and _VERSIONED.match(other.name)
             and other.name[:1].isdigit() == path.name[:1].isdigit()
             and not _DOWN.search(other.name)
         )
+        return sorted(before, key=lambda other: files.natural(other.name))
     if path.name in ("migration.sql", "up.sql") and parent.name[:1].isdigit():
         folder = path.parent.parent if path.parent != Path() else Path("..")
         return sorted(
@@ -203,7 +230,7 @@ def engine_from_text(units: Sequence[Unit]) -> Engine:
     Raises:
         UndecidedError: there is no such word, or words of several engines.
     """
-    text = "\n".join(unit.text[:100_000] for unit in units[:50])
+    text = re.sub(_COMMENT, " ", "\n".join(unit.text[:100_000] for unit in units[:50]))
     scores = sorted(
         ((len(re.findall(signs, text, re.IGNORECASE)), engine) for engine, signs in _SIGNS.items()), reverse=True
     )

@@ -100,7 +100,8 @@ Generated = Literal["stored", "virtual"]
 class Column:
     """A column; `constraints` are those written beside it. `identity` is `always` or `by default`.
 
-    `type` is None where the statement or the catalogue does not tell.
+    `type` is None where the statement or the catalogue does not tell. `said_null` is True where a definition of MySQL
+    has NULL written out.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Column:
     constraints: tuple[Constraint, ...] = ()
     on_update: str | None = None
     comment: str | None = None
+    said_null: bool = False
 
 
 class IndexColumn(NamedTuple):
@@ -438,7 +440,10 @@ class AlterObject(Operation):
 
 @_operation
 class AlterTable(TableOperation):
-    """An action on a table that has no operation of its own; `action` is its keyword in kebab-case."""
+    """An action on a table that has no operation of its own; `action` is its keyword in kebab-case.
+
+    `detail` is what it is about: a name, the kind of a replica identity, `name=value` of storage parameters.
+    """
 
     action: str
     detail: str | None = None

@@ -395,7 +395,30 @@ def _alter_table(node: Node) -> Iterator[Operation]:
         if reader is not None:
             yield reader(table, command)
         else:
-            yield ops.AlterTable(table, _ACTIONS.get(command.subtype, "other"), command.name or None)
+            yield ops.AlterTable(table, _ACTIONS.get(command.subtype, "other"), _detail(command))
+
+
+def _detail(command: Node) -> str | None:
+    """Return what an action is about: a name, the kind of a replica identity, storage parameters and their values."""
+    if command.subtype == tree.AT_ReplicaIdentity:
+        return _IDENTITIES.get(_definition(command).replica_identity_stmt.identity_type)
+    if command.subtype == tree.AT_SetRelOptions:
+        parameters = (item.def_elem for item in _definition(command).list.items)
+        return " ".join(f"{one.defnamespace}.{one.defname}={_value(one)}".lstrip(".").lower() for one in parameters)
+    return command.name or None
+
+
+def _value(element: Node) -> str:
+    """Return the value of a storage parameter; a bare word is read as the name of a type."""
+    if not element.HasField("arg"):
+        return "true"
+    argument = element.arg
+    if argument.HasField("type_name"):
+        return str(argument.type_name.names[-1].string.sval)
+    return str(argument.string.sval or argument.float.fval or argument.integer.ival)
+
+
+_IDENTITIES = {"n": "nothing", "d": "default", "f": "full", "i": "index"}
 
 
 def _definition(command: Node) -> Node:

@@ -27,6 +27,7 @@ NOT_ONLINE = {
     "pg-change-type-rebuilds-index", "pg-column-in-use", "pg-domain-constraint-scans", "pg-drop-object",
     "pg-duplicate-assignment", "pg-materialized-view-emptied", "pg-object-in-use",
     "pg-lock-table", "pg-nested-or-open-transaction", "pg-rename-column", "pg-rename-object",
+    "pg-foreign-key-type-differs", "pg-refresh-concurrently-refused",
     "pg-row-security-without-policy", "pg-set-storage-rewrites", "pg-truncate", "pg-unbounded-change",
     "pg-vacuum-full-or-cluster",
 }  # fmt: skip

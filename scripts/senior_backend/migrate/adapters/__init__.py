@@ -25,7 +25,8 @@ class Unit:
     """One migration of another tool: its up SQL, and whether the tool runs it in one transaction.
 
     `start` is the offset of `text` in the file at `path`, None where the text is not in the file (it was rendered).
-    `rollback` is its way back.
+    Marks of the tool inside it may be overwritten, so long as the offsets hold.
+    `rollback` is its way back. `unreadable` says why the tool does not tell the SQL of this one.
     """
 
     path: Path
@@ -34,6 +35,7 @@ class Unit:
     engine: Engine | None = None
     start: int | None = 0
     rollback: Unit | None = None
+    unreadable: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,17 @@ def find(project: Path) -> Adapter | None:
     if here is not None:
         return here
     around = next(filter(_other, map(detect, _search.above(project))), None)
-    if around is not None:
-        return around
+    return around if around is not None else only_one_below(project)
+
+
+def only_one_below(project: Path) -> Adapter | None:
+    """Return the migration tool of the only project below a folder, None where there is none.
+
+    Raises:
+        UndecidedError: there are several.
+    """
+    from senior_backend.migrate.adapters import _search
+
     below = {one.root: one for one in filter(None, map(detect, _search.below(project))) if _other(one)}
     if len(below) > 1:
         places = "; ".join(f"{one.root} ({one.name})" for one in list(below.values())[:_SHOWN])

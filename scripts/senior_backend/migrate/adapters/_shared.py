@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from senior_backend.console.errors import InputError
+from senior_backend.migrate import files
 from senior_backend.migrate.files import read_text
 
 if TYPE_CHECKING:
@@ -88,8 +89,8 @@ def texts(paths: Iterable[Path]) -> Iterable[tuple[Path, str]]:
 
 
 def natural(path: Path) -> list[tuple[int, int, str]]:
-    """Return a sort key under which V10 follows V9."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", path.name) if part]
+    """Return a sort key of a file's name under which V10 follows V9."""
+    return files.natural(path.name)
 
 
 def next_versions(existing: Sequence[str], count: int, now: datetime) -> list[str]:
@@ -115,6 +116,16 @@ def is_transaction(text: str) -> bool:
         return True
     found = split(text, "postgresql")
     return len(found) != 1 or not traits(found[0].text, "postgresql").alone
+
+
+_BEGIN = re.compile(
+    r"^\s*BEGIN(?:\s+(?:TRANSACTION|WORK|DEFERRED|IMMEDIATE|EXCLUSIVE))*\s*;", re.MULTILINE | re.IGNORECASE
+)
+
+
+def begins(text: str) -> bool:
+    """Whether a file that is sent as one message has a BEGIN, which makes a transaction of what follows it."""
+    return _BEGIN.search(text) is not None
 
 
 def statements(lines: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from senior_backend.console.errors import InputError, UndecidedError
+from senior_backend.console.errors import InputError, UnavailableError, UndecidedError
 from senior_backend.migrate.adapters import Unit, _projects
 from senior_backend.migrate.adapters import _shared as shared
 from senior_backend.migrate.writer import quoted
@@ -28,7 +28,7 @@ APPLY = "alembic upgrade head"
 MAY_EXTEND = False
 _REVISION = re.compile(r"""^revision(?:\s*:[^=\n]+)?\s*=\s*["'](?P<id>[^"']+)["']""", re.MULTILINE)
 _DOWN = re.compile(r"^down_revision(?:\s*:[^=\n]+)?\s*=\s*(?P<value>.+)$", re.MULTILINE)
-_RUNNING = re.compile(r"^-- Running upgrade (?P<old>[^\n]*?) -> (?P<new>\w+)[^\n]*$", re.MULTILINE)
+_RUNNING = re.compile(r"^-- Running upgrade (?P<old>[^\n]*?) -> (?P<new>[^\s,]+)[^\n]*$", re.MULTILINE)
 _VERSION_TABLE = re.compile(
     r"^(?:INSERT INTO|UPDATE|CREATE TABLE|DELETE FROM) alembic_version\b.*?;\s*$", re.MULTILINE | re.DOTALL
 )
@@ -43,6 +43,17 @@ def announce(self, dialect, *arguments, **options):
 MigrationContext.__init__ = announce
 main(argv=["upgrade", "head", "--sql"], prog="alembic")
 """
+# Where a revision asks a live database, that one alone has no SQL.
+_PRINT_EACH = _PRINT_SQL.replace(
+    'main(argv=["upgrade", "head", "--sql"], prog="alembic")\n',
+    """for old, new in RANGES:
+    try:
+        main(argv=["upgrade", f"{old}:{new}", "--sql"], prog="alembic")
+    except (Exception, SystemExit) as error:
+        print(f"\\n-- db_migrate cannot print {new}\\n{type(error).__name__}: {' '.join(str(error).split())}")
+""",
+)
+_FAILED = re.compile(r"^-- db_migrate cannot print (?P<new>\S+)$", re.MULTILINE)
 _DIALECT = re.compile(r"^-- Dialect (postgresql|mysql|mariadb|sqlite)$", re.MULTILINE)
 _SETTING = re.compile(r"^SET [^;]*;", re.MULTILINE)
 _ON_POSTGRESQL = 'op.get_context().dialect.name == "postgresql"'
@@ -89,19 +100,45 @@ def read(root: Path) -> Iterable[Unit]:
     files = _revisions(root)
     if not files:
         return
-    text = _projects.run(root, "alembic", ["-c", _PRINT_SQL], shown="alembic upgrade head --sql")
-    marks = list(_RUNNING.finditer(text))
+    text = _printed(root, files)
+    failed = {mark["new"]: text[mark.end() :].split("\n", 2)[1] for mark in _FAILED.finditer(text)}
+    marks = sorted((*_RUNNING.finditer(text), *_FAILED.finditer(text)), key=lambda mark: mark.start())
     dialect = _DIALECT.search(text)
     printed_for: Engine | None = dialect[1] if dialect else engine(root)  # type: ignore[assignment]
     # What env.py sets on the connection, such as lock_timeout, holds for every revision.
     settings = "".join(f"{one}\n" for one in _SETTING.findall(text[: marks[0].start()] if marks else ""))
+    seen: set[str] = set()
     for index, mark in enumerate(marks):
+        if mark["new"] in seen:
+            continue
+        seen.add(mark["new"])
         end = marks[index + 1].start() if index + 1 < len(marks) else len(text)
         body = _VERSION_TABLE.sub("", text[mark.end() : end])
         path = files.get(mark["new"], (root / "alembic.ini", ()))[0]
+        if mark["new"] in failed:
+            reason = f"alembic upgrade --sql fails: {failed[mark['new']]}"
+            yield Unit(path, "", engine=printed_for, start=None, unreadable=reason)
+            continue
         alone = "autocommit_block" in shared.head(path, 65536)
         body = settings + re.sub(r"^(?:BEGIN|COMMIT);\s*$", "", body, flags=re.MULTILINE)
         yield Unit(path, body, not alone, printed_for, None)
+
+
+def _printed(root: Path, files: dict[str, tuple[Path, tuple[str, ...]]]) -> str:
+    """Return what Alembic prints for all revisions at once, else for each by itself.
+
+    Raises:
+        UnavailableError: it prints none.
+    """
+    try:
+        return _projects.run(root, "alembic", ["-c", _PRINT_SQL], shown="alembic upgrade head --sql")
+    except UnavailableError:
+        names = {path: revision for revision, (path, _) in files.items()}
+        ranges = [(parents[0] if parents else "base", names[path]) for path, parents in _ordered(files)]
+        text = _projects.run(root, "alembic", ["-c", _PRINT_EACH.replace("RANGES", repr(ranges))])
+        if len(_FAILED.findall(text)) == len(ranges):
+            raise
+        return text
 
 
 def tables(root: Path) -> dict[str, dict[str, str]]:

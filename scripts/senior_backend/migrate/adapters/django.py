@@ -21,6 +21,22 @@ if TYPE_CHECKING:
 NAME = "django"
 APPLY = "python manage.py migrate"
 MAY_EXTEND = False
+# One process for all: each start of Django costs more than printing a migration. What needs a live schema fails alone.
+_PRINT_SQL = """
+import io
+from django.core.management import call_command
+for app, name in NAMES:
+    sql = io.StringIO()
+    try:
+        call_command("sqlmigrate", app, name, no_color=True, stdout=sql)
+        print(f"-- db_migrate printed {app}.{name}\\n{sql.getvalue()}")
+    except Exception as error:
+        print(f"-- db_migrate cannot print {app}.{name}\\n{type(error).__name__}: {' '.join(str(error).split())}")
+"""
+_PRINTED = re.compile(
+    r"^-- db_migrate (printed|cannot print) (\w+)\.(\w+)\n(.*?)(?=^-- db_migrate (?:printed|cannot)|\Z)",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 def detect(project: Path) -> Path | None:
@@ -43,11 +59,14 @@ def read(root: Path) -> Iterable[Unit]:
     if not own:
         return
     plan = _projects.run(root, "django", ["manage.py", "showmigrations", "--plan", "--no-color"])
-    for app, name in re.findall(r"^\[[ X]\]\s+(\w+)\.(\w+)", plan, re.MULTILINE):
-        if app not in own:
-            continue
+    names = [pair for pair in re.findall(r"^\[[ X]\]\s+(\w+)\.(\w+)", plan, re.MULTILINE) if pair[0] in own]
+    script = _PRINT_SQL.replace("NAMES", repr(names))
+    printed = _projects.run(root, "django", ["manage.py", "shell", "-c", script], shown="manage.py sqlmigrate")
+    for mark, app, name, text in re.findall(_PRINTED, printed):
         path = own[app] / "migrations" / f"{name}.py"
-        text = _projects.run(root, "django", ["manage.py", "sqlmigrate", app, name, "--no-color"])
+        if mark == "cannot print":
+            yield Unit(path, "", engine=engine(root), start=None, unreadable=f"sqlmigrate fails: {text.strip()}")
+            continue
         body = re.sub(r"^(?:BEGIN|COMMIT|START TRANSACTION);\s*$", "", text, flags=re.MULTILINE)
         yield Unit(path, body, "atomic = False" not in shared.head(path, 65536), engine(root), None)
 

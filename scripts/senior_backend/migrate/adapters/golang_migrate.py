@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 NAME = "golang-migrate"
 APPLY = 'migrate -path MIGRATIONS -database "$DATABASE_URL" up'
 MAY_EXTEND = False
-_BEGIN = re.compile(
-    r"^\s*BEGIN(?:\s+(?:TRANSACTION|WORK|DEFERRED|IMMEDIATE|EXCLUSIVE))*\s*;", re.MULTILINE | re.IGNORECASE
-)
 
 
 def detect(project: Path) -> Path | None:
@@ -50,7 +47,7 @@ def read(root: Path) -> Iterable[Unit]:
 
 
 def _unit(path: Path, text: str, root: Path) -> Unit:
-    return Unit(path, text, shared.is_transaction(text) and _BEGIN.search(text) is None, engine(root))
+    return Unit(path, text, shared.is_transaction(text) and not shared.begins(text), engine(root))
 
 
 def new(root: Path, parts: Sequence[Part], engine: Engine, now: datetime) -> list[tuple[Path, str]]:

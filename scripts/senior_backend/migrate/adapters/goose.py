@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 NAME = "goose"
 APPLY = "goose up"
 MAY_EXTEND = False
+_END = re.compile(r"^--\s*\+goose\s+StatementEnd\b", re.MULTILINE | re.IGNORECASE)
 _MARK = re.compile(r"^--\s*\+goose\s+(?P<word>.+?)\s*$", re.MULTILINE | re.IGNORECASE)
 
 
@@ -35,7 +36,9 @@ def engine(root: Path) -> Engine | None:
 
 def read(root: Path) -> Iterable[Unit]:
     """Yield the up sections with their down sections."""
-    for path, text in shared.texts(sorted(root.glob("*.sql"), key=shared.natural)):
+    for path, file in shared.texts(sorted(root.glob("*.sql"), key=shared.natural)):
+        # A StatementEnd ends a statement, also one without a semicolon; the offsets stay what they are.
+        text = _END.sub(lambda match: ";".ljust(len(match[0])), file)
         marks = list(_MARK.finditer(text))
         ups = [mark for mark in marks if mark["word"].upper() == "UP"]
         if not ups:

@@ -41,7 +41,8 @@ def read(root: Path) -> Iterable[Unit]:
     """Yield the migrations; Prisma sends a file as one text, which only PostgreSQL runs in one transaction."""
     found = engine(root)
     for path, text in shared.texts(sorted((root / "migrations").glob("*/migration.sql"), key=_order)):
-        yield Unit(path, text, found in (None, "postgresql") and shared.is_transaction(text), found)
+        whole = shared.is_transaction(text) and not shared.begins(text)
+        yield Unit(path, text, found in (None, "postgresql") and whole, found)
 
 
 def _order(path: Path) -> str:

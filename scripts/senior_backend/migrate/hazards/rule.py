@@ -122,7 +122,7 @@ class Unit:
     `text` is that of the whole file with all that is not this migration blanked out, so that offsets hold.
     `transaction` says whether the runner wraps it in one transaction; None where nobody knows. `timeouts` is True
     where the runner itself sets lock timeouts. `lint` False only replays it. `rollback` is its way back: a down
-    section, or a file of its own.
+    section, or a file of its own. `unreadable` says why there is no text to check.
     """
 
     path: str
@@ -131,6 +131,7 @@ class Unit:
     timeouts: bool = False
     lint: bool = True
     rollback: Unit | None = None
+    unreadable: str | None = None
 
 
 @dataclass(slots=True)
@@ -212,6 +213,16 @@ class Context:
         if self._created is None:
             self._created = set(_created((*self.undone, *self.statements)))
         return (kind, self.catalog.fold(name.name)) in self._created
+
+    def taken_over(self, kind: str, name: Name) -> bool:
+        """Whether this migration gives an object of that kind the name, by CREATE or by RENAME."""
+        from senior_backend.migrate import operations as ops
+
+        return self.created_here(kind, name) or any(
+            isinstance(step, ops.RenameObject) and (step.kind, step.new_name) == (kind, name.name)
+            for parsed in self.statements
+            for step in parsed.operations
+        )
 
     def renamed_later(self, table: Name) -> bool:
         """Whether a later statement of this migration gives the name of `table` to another table."""

@@ -19,11 +19,22 @@ if TYPE_CHECKING:
 OPERATIONS = (ops.AddConstraint, ops.SetNotNull, ops.ValidateConstraint, ops.DropConstraint)
 
 _DEFINITION = re.compile(
-    r"ADD\s+(?:CONSTRAINT\s+(?:\"(?:[^\"]|\"\")+\"|[^\W\d][\w$]*)\s+)?(?P<definition>(?:CHECK|FOREIGN|UNIQUE|PRIMARY)\b.*)",
+    r"ADD\s+(?:CONSTRAINT\s+(?:\"(?:[^\"]|\"\")+\"|[^\W\d][\w$]*)\s+)?"
+    r"(?P<definition>(?:CHECK|FOREIGN|UNIQUE|PRIMARY|NOT\s+NULL)\b.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _DEFERRABLE = re.compile(r"\s+(?:NOT\s+)?DEFERRABLE\b.*|\s+INITIALLY\s+\w+.*", re.IGNORECASE | re.DOTALL)
 _FANCY = re.compile(r"\b(?:INCLUDE|NULLS|WITH|USING\s+INDEX\s+TABLESPACE|WITHOUT\s+OVERLAPS)\b", re.IGNORECASE)
+
+_SUFFIXES = {
+    "check": "check",
+    "foreign-key": "fkey",
+    "unique": "key",
+    "primary-key": "pkey",
+    "exclude": "excl",
+    "not-null": "not_null",
+}
+"""How PostgreSQL ends the names that it chooses."""
 
 
 def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
@@ -46,7 +57,7 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
     if match is None:
         return Unknown("the constraint has an unusual form", "Add it NOT VALID and validate it in a later migration.")
     definition = match["definition"].strip()
-    if constraint.kind in ("check", "foreign-key"):
+    if constraint.kind in ("check", "foreign-key", "not-null"):
         if not constraint.valid:
             return _unvalidated(operation, context)
         return _checked(operation.table, constraint, definition, context)
@@ -70,15 +81,13 @@ def name_of(table: Name, constraint: Constraint, context: Context) -> str:
     known = context.table(table)
     if known is not None:
         return constraint_name(known, constraint)
-    suffix = {"check": "check", "foreign-key": "fkey", "unique": "key", "primary-key": "pkey", "exclude": "excl"}[
-        constraint.kind
-    ]
+    suffix = _SUFFIXES[constraint.kind]
     return made(table.name, *(() if constraint.kind == "primary-key" else constraint.columns), suffix)
 
 
 def _checked(table: Name, constraint: Constraint, definition: str, context: Context) -> Rewrite:
     name = name_of(table, constraint, context)
-    if constraint.kind == "check":
+    if constraint.kind != "foreign-key":
         return Rewrite(
             (parts.validated(table, name, definition, f"the check {name}"),), undone_by=(f"constraint {name}",)
         )

@@ -23,10 +23,12 @@ _REFUSED = frozenset(("uuid", "uuid_short", "rand", "random_bytes"))
 def check(operation: ops.AddColumn, context: Context) -> Iterator[Hazard]:
     """Report a default that copies the table."""
     default = operation.column.default
-    if default is None or default.is_null or context.is_new(operation.table) or not default.sql.startswith("("):
+    mysql = context.catalog.engine == "mysql"
+    if default is None or default.is_null or context.is_new(operation.table):
+        return
+    if mysql and not default.sql.startswith("("):
         return
     functions = {function.name for function in default.functions}
-    mysql = context.catalog.engine == "mysql"
     if not mysql and not functions & _COPIES and not default.columns - functions:
         return
     table, column = text.mysql_name(operation.table), text.backticked(operation.column.name)
@@ -59,12 +61,15 @@ RULE = Rule(
         Example("ALTER TABLE users ADD COLUMN seen DATETIME DEFAULT (now());", engine="mysql"),
         Example("ALTER TABLE users ADD COLUMN born DATE DEFAULT (CURRENT_DATE);", engine="mysql"),
         Example("ALTER TABLE users ADD COLUMN older INT DEFAULT (age + 1);"),
+        Example("ALTER TABLE users ADD COLUMN token UUID DEFAULT UUID();", engine="mariadb"),
         Example("ALTER TABLE users ADD COLUMN score INT DEFAULT (7);", engine="mysql"),
     ),
     good=(
         Example("ALTER TABLE users ADD COLUMN seen DATETIME DEFAULT (now());", engine="mariadb"),
         Example("ALTER TABLE users ADD COLUMN score INT DEFAULT (7);", engine="mariadb"),
         Example("ALTER TABLE users ADD COLUMN seen TIMESTAMP DEFAULT CURRENT_TIMESTAMP;"),
+        Example("ALTER TABLE users ADD COLUMN seen DATETIME(3) DEFAULT CURRENT_TIMESTAMP(3);"),
+        Example("ALTER TABLE users ADD COLUMN label VARCHAR(9) DEFAULT 'uuid()';"),
         Example("CREATE TABLE tags (a INT); ALTER TABLE tags ADD COLUMN at DATETIME DEFAULT (now());"),
     ),
 )

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_LOSING = ("drop-partition", "truncate-partition", "discard-tablespace")
+
+
 def check(
     operation: ops.DropTable | ops.DropObject | ops.Truncate | ops.AlterTable, context: Context
 ) -> Iterator[Hazard]:
@@ -20,9 +23,7 @@ def check(
         if operation.kind in ("database", "schema"):
             yield Hazard(f"the database {operation.name} is gone for good", "Take it out of the migration.")
         return
-    if context.is_new(operation.table) or (
-        isinstance(operation, ops.AlterTable) and operation.action not in ("drop-partition", "truncate-partition")
-    ):
+    if context.is_new(operation.table) or (isinstance(operation, ops.AlterTable) and operation.action not in _LOSING):
         return
     if isinstance(operation, ops.DropTable) and operation.if_exists and _made_after(operation, context):
         return
@@ -43,7 +44,7 @@ def _made_after(operation: ops.DropTable, context: Context) -> bool:
 RULE = Rule(
     engines=("mysql", "mariadb"),
     id="my-drop-table",
-    summary="DROP TABLE, DROP DATABASE, TRUNCATE and DROP PARTITION lose data",
+    summary="DROP TABLE, DROP DATABASE, TRUNCATE, DROP PARTITION and DISCARD TABLESPACE lose data",
     why="They commit at once and cannot be undone.",
     catalogue="B2 (data loss)",
     severity="error",
@@ -53,6 +54,7 @@ RULE = Rule(
         Example("DROP TABLE orders;"),
         Example("TRUNCATE TABLE orders;"),
         Example("DROP DATABASE app;", runs=False),
+        Example("ALTER TABLE orders DISCARD TABLESPACE;"),
     ),
     good=(
         Example("CREATE TABLE tags (a INT); DROP TABLE tags;"),

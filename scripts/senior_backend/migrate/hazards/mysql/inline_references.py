@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 def check(operation: ops.AddColumn | ops.CreateTable, context: Context) -> Iterator[Hazard]:
     """Report a foreign key that MySQL does not make."""
     columns = operation.columns if isinstance(operation, ops.CreateTable) else (operation.column,)
-    mariadb = context.catalog.engine == "mariadb"
+    honoured = context.catalog.engine == "mariadb" or context.at_least(9)
     for column in columns:
         for constraint in column.constraints:
-            if constraint.references is None or (mariadb and isinstance(operation, ops.CreateTable)):
+            if constraint.references is None or (honoured and isinstance(operation, ops.CreateTable)):
                 continue
-            if mariadb and context.is_new(operation.table):
+            if honoured and context.is_new(operation.table):
                 continue
             parent = text.mysql_name(constraint.references)
             keys = ", ".join(map(text.backticked, constraint.reference_columns)) or "id"
             yield Hazard(
-                "MariaDB makes the foreign key and copies the table while nobody can write to it"
-                if mariadb
-                else "MySQL reads REFERENCES beside a column and makes no foreign key, without a word",
+                "the server makes the foreign key and copies the table while nobody can write to it"
+                if honoured
+                else "MySQL before 9.0 reads REFERENCES beside a column and makes no foreign key, without a word",
                 f"ALTER TABLE {text.mysql_name(operation.table)} ADD CONSTRAINT … FOREIGN KEY "
                 f"({text.backticked(column.name)}) REFERENCES {parent} ({keys});",
                 str(operation.table),
@@ -37,8 +37,8 @@ def check(operation: ops.AddColumn | ops.CreateTable, context: Context) -> Itera
 RULE = Rule(
     engines=("mysql", "mariadb"),
     id="my-inline-references",
-    summary="REFERENCES beside a column is ignored by MySQL",
-    why="Only FOREIGN KEY clauses of their own count; MariaDB honours both.",
+    summary="REFERENCES beside a column is ignored by MySQL before 9.0",
+    why="Only FOREIGN KEY clauses of their own count there; MariaDB and MySQL 9.0 (WL#16130) honour both.",
     catalogue="B2.6",
     severity="error",
     on=(ops.AddColumn, ops.CreateTable),
@@ -48,5 +48,8 @@ RULE = Rule(
         Example("CREATE TABLE pets (owner INT REFERENCES users (id));", engine="mysql", runs=False),
         Example("ALTER TABLE users ADD COLUMN home BIGINT REFERENCES orgs (id);"),
     ),
-    good=(Example("CREATE TABLE pets (owner INT, FOREIGN KEY (owner) REFERENCES users (id));"),),
+    good=(
+        Example("CREATE TABLE pets (owner INT, FOREIGN KEY (owner) REFERENCES users (id));"),
+        Example("CREATE TABLE pets (owner INT REFERENCES users (id));", engine="mysql", version=(9,), runs=False),
+    ),
 )

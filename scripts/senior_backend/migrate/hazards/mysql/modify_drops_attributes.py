@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def _lost(old: Column, new: Column, primary: bool) -> Iterator[str]:
     if old.auto_increment and not new.auto_increment:
         yield "AUTO_INCREMENT"
-    if old.not_null and not (new.not_null or new.auto_increment or primary):
+    if old.not_null and not (new.not_null or new.said_null or new.auto_increment or primary):
         yield "NOT NULL"
     if old.default is not None and not old.default.is_null and new.default is None and new.generated is None:
         yield f"DEFAULT {old.default.sql}"
@@ -57,6 +57,8 @@ def check(operation: ops.ModifyColumn, context: Context) -> Iterator[Hazard]:
         return
     primary = table is not None and context.catalog.fold(operation.column) in table.primary_key
     lost = list(_lost(old, new, primary))
+    if lost == ["NOT NULL"] and old.name == new.name and old.type == new.type:
+        return  # nothing else changes: that is what the statement is for
     if lost:
         yield Hazard(
             f"the new definition of {operation.column} leaves out {', '.join(lost)}: dropped at once, without a word",
@@ -80,11 +82,14 @@ RULE = Rule(
         Example("ALTER TABLE users MODIFY email VARCHAR(60) COLLATE utf8mb4_bin;"),
         Example("ALTER TABLE users CHANGE state status ENUM('new', 'active') NOT NULL;"),
         Example("ALTER TABLE orgs MODIFY name VARCHAR(120);"),
+        Example("ALTER TABLE orgs CHANGE name title VARCHAR(100);"),
         Example("ALTER TABLE strangers MODIFY a INT;", runs=False),
     ),
     good=(
         Example("ALTER TABLE users MODIFY id INT NOT NULL AUTO_INCREMENT;"),
         Example("ALTER TABLE users MODIFY email VARCHAR(60) COLLATE utf8mb4_bin COMMENT 'login';"),
         Example("ALTER TABLE users MODIFY age INT;"),
+        Example("ALTER TABLE orgs MODIFY name VARCHAR(100);"),
+        Example("ALTER TABLE orgs MODIFY name VARCHAR(120) NULL;"),
     ),
 )

@@ -11,7 +11,9 @@ from senior_backend.migrate.hazards.rule import Context, Example, Hazard, Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_REBUILD = frozenset(("engine", "row-format", "force", "key-block-size", "order-by", "encryption", "page-compressed"))
+_REBUILD = frozenset(
+    ("engine", "row-format", "force", "key-block-size", "order-by", "encryption", "page-compressed", "tablespace")
+)
 _COPY = frozenset(("partition", "system-versioning"))
 
 
@@ -55,6 +57,7 @@ RULE = Rule(
         Example("ALTER TABLE users ENGINE=InnoDB;"),
         Example("ALTER TABLE users ROW_FORMAT=COMPRESSED;"),
         Example("ALTER TABLE users FORCE;"),
+        Example("ALTER TABLE users TABLESPACE innodb_file_per_table;", engine="mysql"),
         Example("OPTIMIZE TABLE users;", effect="none"),
         Example("ALTER TABLE users ADD SYSTEM VERSIONING;", lock="SHARED", engine="mariadb"),
         Example("ALTER TABLE orders PARTITION BY HASH (id) PARTITIONS 2;", effect="none"),

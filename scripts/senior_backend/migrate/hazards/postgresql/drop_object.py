@@ -17,7 +17,7 @@ _CODE = frozenset(("view", "function", "procedure", "routine", "aggregate"))
 def check(operation: ops.DropObject, context: Context) -> Iterator[Hazard]:
     """Report a dropped object, unless this migration makes it anew."""
     kind = operation.kind
-    if kind not in _DATA | _CODE or context.created_here(kind, operation.name):
+    if kind not in _DATA | _CODE or context.created_here(kind, operation.name) or _replaced(operation, context):
         return
     if kind == "domain" and context.created_here("type", operation.name):
         return
@@ -39,6 +39,17 @@ def check(operation: ops.DropObject, context: Context) -> Iterator[Hazard]:
     )
 
 
+def _replaced(operation: ops.DropObject, context: Context) -> bool:
+    """Whether this migration has renamed the object out of the way of another, which has its name now."""
+    return any(
+        isinstance(step, ops.RenameObject)
+        and (step.kind, step.new_name) == (operation.kind, operation.name.name)
+        and context.taken_over(step.kind, step.name)
+        for parsed in context.statements[: context.position]
+        for step in parsed.operations
+    )
+
+
 RULE = Rule(
     id="pg-drop-object",
     summary="DROP of a schema, type, sequence, view, function or extension breaks what uses it",
@@ -55,8 +66,13 @@ RULE = Rule(
         Example("DROP FUNCTION touch() CASCADE;"),
         Example("DROP DATABASE app;", runs=False),
         Example("DROP SEQUENCE numbers;", setup="CREATE SEQUENCE numbers;"),
+        Example("ALTER TYPE mood RENAME TO mood_old; DROP TYPE mood_old;"),
     ),
     good=(
+        Example(
+            "CREATE TYPE mood_new AS ENUM ('sad', 'glad'); ALTER TYPE mood RENAME TO mood_old;"
+            "ALTER TYPE mood_new RENAME TO mood; DROP TYPE mood_old;"
+        ),
         Example("DROP VIEW active_users; CREATE VIEW active_users AS SELECT id FROM users;"),
         Example(
             "DROP FUNCTION IF EXISTS twice(int);"

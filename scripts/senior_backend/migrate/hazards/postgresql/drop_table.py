@@ -22,7 +22,7 @@ def check(operation: ops.DropTable, context: Context) -> Iterator[Hazard]:
     )
     children = sorted(child.name.name for child in context.catalog.children(operation.table))
     others = [name for name in (*parents, *children) if name != operation.table.name]
-    locked = f", and {', '.join(others)} is locked too" if others else ""
+    locked = f", and {', '.join(others)} {'is' if len(others) == 1 else 'are'} locked too" if others else ""
     relation = text.name(operation.table)
     target = text.identifier(text.shortened(operation.table.name, "_deprecated"))
     yield Hazard(

@@ -19,7 +19,7 @@ def finish(context: Context) -> Iterator[Hazard]:
     seen: set[tuple[str, tuple[str, ...]]] = set()
     for parsed in context.statements:
         for operation in parsed.operations:
-            for table_name, constraint in _foreign_keys(operation):
+            for table_name, constraint in foreign_keys(operation):
                 table = context.table(table_name)
                 key = (str(table_name), constraint.columns)
                 if table is None or table.temporary or key in seen or not constraint.columns:
@@ -42,7 +42,8 @@ def finish(context: Context) -> Iterator[Hazard]:
                 )
 
 
-def _foreign_keys(operation: ops.Operation) -> Iterator[tuple[Name, Constraint]]:
+def foreign_keys(operation: ops.Operation) -> Iterator[tuple[Name, Constraint]]:
+    """Yield the foreign keys that an operation makes, with their tables."""
     if isinstance(operation, ops.AddConstraint):
         constraints: tuple[Constraint, ...] = (operation.constraint,)
         table = operation.table

@@ -77,8 +77,9 @@ def check(operation: ops.DropTable | ops.DropObject | ops.DropConstraint, contex
         what, about = f"to drop the table {operation.table}", operation.table
     else:
         what, about = f"to drop the {operation.kind.replace('-', ' ')} {operation.name}", operation.name
+    depend = "depends" if len(needed) == 1 else "depend"
     yield Hazard(
-        f"PostgreSQL refuses {what}, because {', '.join(needed)} depends on it (error 2BP01)",
+        f"PostgreSQL refuses {what}, because {', '.join(needed)} {depend} on it (error 2BP01)",
         f"Drop {', '.join(needed)} first; CASCADE would do it without a word.",
         str(about),
     )

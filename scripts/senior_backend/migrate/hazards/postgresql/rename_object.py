@@ -41,7 +41,7 @@ def check(operation: ops.RenameObject | ops.RenameEnumValue | ops.SetSchema, con
         return
     if operation.kind in _QUIET:
         return
-    if context.created_here(operation.kind, name):
+    if context.taken_over(operation.kind, name):
         return
     yield Hazard(
         f"running code that names the {operation.kind.replace('-', ' ')} {name} fails",
@@ -65,6 +65,10 @@ RULE = Rule(
         Example("ALTER VIEW active_users RENAME TO live_users;"),
     ),
     good=(
+        Example(
+            "CREATE TYPE mood_new AS ENUM ('sad', 'glad'); ALTER TYPE mood RENAME TO mood_old;"
+            "ALTER TYPE mood_new RENAME TO mood; DROP TYPE mood_old;"
+        ),
         Example("ALTER INDEX users_email RENAME TO users_mail;"),
         Example("ALTER TABLE orders RENAME CONSTRAINT orders_user_fk TO orders_users;"),
         Example("ALTER TYPE mood ADD VALUE 'okay';"),

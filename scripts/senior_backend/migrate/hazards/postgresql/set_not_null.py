@@ -1,4 +1,4 @@
-"""ALTER COLUMN ... SET NOT NULL."""
+"""ALTER COLUMN ... SET NOT NULL, and ADD CONSTRAINT ... NOT NULL of PostgreSQL 18."""
 
 from __future__ import annotations
 
@@ -12,8 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def check(operation: ops.SetNotNull, context: Context) -> Iterator[Hazard]:
+def check(operation: ops.SetNotNull | ops.AddConstraint, context: Context) -> Iterator[Hazard]:
     """Report a check for nulls that nothing spares."""
+    if isinstance(operation, ops.AddConstraint):
+        constraint = operation.constraint
+        if constraint.kind != "not-null" or not constraint.valid or not constraint.columns:
+            return
+        operation = ops.SetNotNull(operation.table, constraint.columns[0])
     if context.is_new(operation.table):
         return
     table, column = context.table(operation.table), context.column(operation.table, operation.column)
@@ -54,11 +59,12 @@ RULE = Rule(
     severity="error",
     lock="ACCESS EXCLUSIVE",
     effect="scan",
-    on=(ops.SetNotNull,),
+    on=(ops.SetNotNull, ops.AddConstraint),
     check=check,
     bad=(
         Example("ALTER TABLE users ALTER COLUMN name SET NOT NULL;"),
         Example("ALTER TABLE elsewhere ALTER a SET NOT NULL;", runs=False),
+        Example("ALTER TABLE users ADD CONSTRAINT named NOT NULL name;", version=(18,), runs=False),
         Example(
             "ALTER TABLE users ALTER COLUMN name SET NOT NULL;",
             setup="ALTER TABLE users ADD CONSTRAINT named CHECK (name IS NOT NULL) NOT VALID;",
@@ -69,6 +75,7 @@ RULE = Rule(
         ),
     ),
     good=(
+        Example("ALTER TABLE users ADD CONSTRAINT named NOT NULL name NOT VALID;", version=(18,), runs=False),
         Example(
             "ALTER TABLE users ALTER COLUMN name SET NOT NULL;",
             setup="ALTER TABLE users ADD CONSTRAINT named CHECK (name IS NOT NULL) NOT VALID;"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NOT_CONSTANT = frozenset(("CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME"))
+_LITERAL = r"(?i:[-+]?\s*[0-9.][0-9a-z.]*|x?'(?:[^']|'')*'|null|true|false)"
 
 
 def _reason(operation: ops.AddColumn, context: Context) -> str | None:
@@ -25,13 +27,23 @@ def _reason(operation: ops.AddColumn, context: Context) -> str | None:
         return "a UNIQUE or PRIMARY KEY column cannot be added"
     if column.not_null and empty and column.generated is None:
         return "a NOT NULL column needs a default that is not NULL"
-    if default is not None and (default.sql.startswith("(") or default.sql.upper() in _NOT_CONSTANT):
+    if default is not None and not _constant(default.sql):
         return "the default of an added column has to be a constant"
     if not empty and any(item.references is not None for item in column.constraints):
         keys = context.setting("foreign_keys")
         if keys not in ("off", "0", "false", "no"):
             return "with foreign keys on, an added REFERENCES column has to default to NULL"
     return None
+
+
+def _constant(default: str) -> bool:
+    """Whether a default is a literal, in parentheses or not; SQLite computes nothing for the rows that are there."""
+    if not default.startswith("("):
+        return default.upper() not in _NOT_CONSTANT
+    inner = default
+    while inner.startswith("(") and inner.endswith(")"):
+        inner = inner[1:-1].strip()
+    return re.fullmatch(_LITERAL, inner) is not None
 
 
 def check(operation: ops.AddColumn, context: Context) -> Iterator[Hazard]:
@@ -62,12 +74,15 @@ RULE = Rule(
         Example("ALTER TABLE users ADD COLUMN phone TEXT UNIQUE;", fails=True),
         Example("ALTER TABLE users ADD COLUMN at TEXT DEFAULT CURRENT_TIMESTAMP;", fails=True),
         Example("ALTER TABLE users ADD COLUMN at TEXT DEFAULT (datetime('now'));", fails=True),
+        Example("ALTER TABLE users ADD COLUMN n INTEGER DEFAULT (1 + 1);", fails=True),
         Example("ALTER TABLE users ADD COLUMN older INTEGER AS (age + 1) STORED;", fails=True),
         Example("ALTER TABLE users ADD COLUMN o INTEGER DEFAULT 1 REFERENCES orgs (id);", fails=True),
     ),
     good=(
         Example("ALTER TABLE users ADD COLUMN phone TEXT NOT NULL DEFAULT '';"),
         Example("ALTER TABLE users ADD COLUMN n INTEGER DEFAULT -5;"),
+        Example("ALTER TABLE users ADD COLUMN vip BOOLEAN DEFAULT ((0)) NOT NULL;"),
+        Example("ALTER TABLE users ADD COLUMN label TEXT DEFAULT ('it''s new') NOT NULL;"),
         Example("ALTER TABLE users ADD COLUMN older INTEGER AS (age + 1) VIRTUAL;"),
         Example("ALTER TABLE users ADD COLUMN o INTEGER REFERENCES orgs (id);"),
     ),

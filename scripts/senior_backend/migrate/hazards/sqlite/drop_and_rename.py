@@ -20,7 +20,7 @@ def check(
     if isinstance(operation, (ops.DropTable, ops.RenameTable)) and _taken_over(operation, context):
         return
     if isinstance(operation, ops.DropTable):
-        if operation.if_exists and context.table(operation.table) is None:
+        if (operation.if_exists and context.table(operation.table) is None) or _moved_away(operation, context):
             return
         message = f"the table {operation.table} and its rows are gone for good"
         fix = "Keep a copy of the database file; drop the table when no release in use names it."
@@ -41,6 +41,17 @@ def _taken_over(operation: ops.DropTable | ops.RenameTable, context: Context) ->
     return context.renamed_later(operation.table)
 
 
+def _moved_away(operation: ops.DropTable, context: Context) -> bool:
+    """Whether it is the old table of a rebuild that renames first, which is judged by a rule of its own."""
+    return any(
+        isinstance(step, ops.RenameTable)
+        and step.new_name.lower() == operation.table.name.lower()
+        and context.created_here("table", step.table)
+        for parsed in context.statements[: context.position]
+        for step in parsed.operations
+    )
+
+
 RULE = Rule(
     engines=("sqlite",),
     id="sqlite-drop-or-rename",
@@ -55,8 +66,15 @@ RULE = Rule(
         Example("ALTER TABLE orders DROP COLUMN total;"),
         Example("ALTER TABLE orders RENAME COLUMN total TO amount;"),
         Example("ALTER TABLE orders RENAME TO purchases;"),
+        Example("ALTER TABLE orders RENAME TO purchases; DROP TABLE purchases;"),
     ),
     good=(
+        Example(
+            "PRAGMA legacy_alter_table = ON; PRAGMA foreign_keys = OFF; ALTER TABLE orgs RENAME TO orgs_old;"
+            "CREATE TABLE orgs (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO orgs SELECT id, name FROM orgs_old;"
+            "DROP TABLE orgs_old; PRAGMA foreign_key_check;",
+            transaction=False,
+        ),
         Example("CREATE TABLE tags (a TEXT); ALTER TABLE tags RENAME TO labels; DROP TABLE labels;"),
         Example(
             "PRAGMA foreign_keys = OFF; CREATE TABLE orders_new (id INTEGER PRIMARY KEY);"

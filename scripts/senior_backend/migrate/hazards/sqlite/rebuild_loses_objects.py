@@ -17,10 +17,13 @@ def check(operation: ops.DropTable, context: Context) -> Iterator[Hazard]:
     table = context.table(operation.table)
     if table is None or context.is_new(operation.table) or not context.renamed_later(operation.table):
         return
+    kept = _columns_of_successor(operation.table, context)
     lost = [
         f"the index {index.name}"
         for index in table.indexes.values()
-        if index.backs is None and not context.created_here("index", ops.Name(index.name))
+        if index.backs is None
+        and not context.created_here("index", ops.Name(index.name))
+        and (kept is None or index.mentioned <= kept)
     ]
     lost += [
         f"the trigger {trigger}"
@@ -33,6 +36,16 @@ def check(operation: ops.DropTable, context: Context) -> Iterator[Hazard]:
             f"Create them again behind the rename to {text.name(operation.table)}; their SQL is in sqlite_schema.",
             str(operation.table),
         )
+
+
+def _columns_of_successor(name: ops.Name, context: Context) -> frozenset[str] | None:
+    """Return the columns of the table that gets the name later on, None where they are not known."""
+    for parsed in context.statements[context.position :]:
+        for step in parsed.operations:
+            if isinstance(step, ops.RenameTable) and step.new_name.lower() == name.name.lower():
+                successor = context.table(step.table)
+                return frozenset(successor.columns) if successor is not None and successor.complete else None
+    return None
 
 
 RULE = Rule(
@@ -53,6 +66,13 @@ RULE = Rule(
         ),
     ),
     good=(
+        Example(
+            "PRAGMA foreign_keys = OFF; CREATE TABLE users_new (id INTEGER PRIMARY KEY, email TEXT UNIQUE, name TEXT);"
+            "INSERT INTO users_new SELECT id, email, name FROM users; DROP TABLE users;"
+            "ALTER TABLE users_new RENAME TO users; PRAGMA foreign_key_check;",
+            setup="DROP VIEW user_names; DROP TRIGGER orders_touch;",
+            transaction=False,
+        ),
         Example(
             "PRAGMA foreign_keys = OFF; CREATE TABLE orders_new (id INTEGER PRIMARY KEY, user_id INTEGER);"
             "INSERT INTO orders_new SELECT id, user_id FROM orders; DROP TABLE orders;"
