@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from senior_backend.console.report import Finding
 from senior_backend.migrate.rehearse import batches, conduct, fill, judge, observe, values
 from senior_backend.migrate.rehearse.model import (
     Blocked,
@@ -19,6 +20,7 @@ from senior_backend.migrate.rehearse.model import (
     StatementRun,
     Step,
     Table,
+    Wait,
 )
 
 
@@ -101,6 +103,33 @@ def test_without_a_lock_table_a_wait_is_told_from_the_time_shared_with_a_transac
     (wait,) = observe.waits([beside], [], [statement], migration=1, long=9, watched=False)
     assert wait.statement == 0
     assert observe.waits([busy], [], [statement], migration=1, long=9, watched=False) == ()
+
+
+def _judged(*runs: StatementRun, queries: tuple[QueryRun, ...] = (), waits: tuple[Wait, ...] = ()) -> list[Finding]:
+    seen = Rehearsal("postgresql", "", 1000, ("f.sql",), runs, queries=queries, waits=waits)
+    return judge.findings(seen, max_wait=0.5, production_rows=0)
+
+
+def test_a_wait_is_told_of_the_statement_that_took_the_time() -> None:
+    lock, slow = _run(1, 0.0, 0.1, 3.0, locks=(("users", "AccessExclusiveLock"),)), _run(2, 0.1, 2.9, 3.0)
+    query = QueryRun(0.05, 3.0, 7, "read", "users")
+    (found,) = _judged(lock, slow, queries=(query,), waits=(Wait(query, 0, "users"),))
+    assert found.where == "f.sql:2:1"
+    assert "for the lock that line 1 took" in found.message
+    alone = QueryRun(0.0, 0.9, 7, "read", "users")
+    (found,) = _judged(_run(1, 0.0, 0.9, 0.9), queries=(alone,), waits=(Wait(alone, 0, "users"),))
+    assert (found.where, "for this statement" in found.message) == ("f.sql:1:1", True)
+
+
+def test_a_broken_query_is_told_of_the_statement_that_names_what_is_missing() -> None:
+    rename = StatementRun(Step("f.sql", 3, 1, "ALTER TABLE users RENAME COLUMN email TO mail"), "up", 0, 0.0, 0.1)
+    index = StatementRun(Step("f.sql", 4, 1, "CREATE INDEX ON orders (user_id)"), "up", 0, 0.1, 0.2)
+    query = QueryRun(0.2, 0.3, 7, "read", "users", 'column "email" does not exist')
+    (found,) = (one for one in _judged(rename, index, queries=(query,)) if one.code == "running-version-broken")
+    assert found.where == "f.sql:3:1"
+    other = QueryRun(0.2, 0.3, 7, "read", "users", "permission denied")
+    (found,) = (one for one in _judged(rename, index, queries=(other,)) if one.code == "running-version-broken")
+    assert found.where == "f.sql:4:1"
 
 
 def _seen(**cost: object) -> Rehearsal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from senior_backend.console.report import Finding
 
 if TYPE_CHECKING:
-    from senior_backend.migrate.rehearse.model import Rehearsal, StatementRun
+    from senior_backend.migrate.rehearse.model import QueryRun, Rehearsal, StatementRun, Wait
 
 SHOWN = 5
 ENOUGH = 0.9
@@ -126,23 +127,24 @@ def _failure(rehearsal: Rehearsal, run: StatementRun) -> Finding:
 
 def _waits(rehearsal: Rehearsal, max_wait: float) -> list[Finding]:
     found: list[Finding] = []
-    longest: dict[int, tuple[float, str]] = {}
+    longest: dict[int, Wait] = {}
     many: Counter[int] = Counter()
     unexplained = 0.0
     for wait in rehearsal.waits:
-        seconds = wait.query.seconds
         if wait.statement is None:
-            unexplained = max(unexplained, seconds)
+            unexplained = max(unexplained, wait.query.seconds)
             continue
-        many[wait.statement] += 1
-        if seconds > longest.get(wait.statement, (0.0, ""))[0]:
-            longest[wait.statement] = (seconds, f"{_article(wait.query.kind)} of {wait.query.table}")
-    for number, (seconds, what) in sorted(longest.items()):
-        if seconds > max_wait:
+        slow = _slowest_during(rehearsal, wait.statement, wait.query)
+        many[slow] += 1
+        if slow not in longest or wait.query.seconds > longest[slow].query.seconds:
+            longest[slow] = wait
+    for number, wait in sorted(longest.items()):
+        if wait.query.seconds > max_wait:
             found.append(
                 Finding(
                     "query-waited", "error",
-                    f"{what} waited {_duration(seconds)} for this statement "
+                    f"{_article(wait.query.kind)} of {wait.query.table} waited {_duration(wait.query.seconds)} for "
+                    f"{_waited_for(rehearsal, wait, number)} "
                     f"({many[number]} queries waited in all; allowed are {_duration(max_wait)})",
                     place(rehearsal.up[number]),
                     "`db_migrate.py rewrite` turns it into steps that do not block.",
@@ -157,6 +159,28 @@ def _waits(rehearsal: Rehearsal, max_wait: float) -> list[Finding]:
             )
         )  # fmt: skip
     return found
+
+
+def _slowest_during(rehearsal: Rehearsal, holder: int, query: QueryRun) -> int:
+    """Return the statement that ran longest while `query` waited for a lock of `holder`'s transaction.
+
+    The lock is kept to the commit, so what takes the time is often a statement behind the one that took the lock.
+    """
+
+    def shared(number: int) -> float:
+        run = rehearsal.up[number]
+        return min(run.ended, query.ended) - max(run.started, query.started)
+
+    transaction = rehearsal.up[holder].transaction
+    later = [number for number, run in enumerate(rehearsal.up) if run.transaction == transaction and number >= holder]
+    return max(later, key=lambda number: (round(shared(number), 3), number == holder))
+
+
+def _waited_for(rehearsal: Rehearsal, wait: Wait, number: int) -> str:
+    if wait.statement is None or wait.statement == number:
+        return "this statement"
+    holder = rehearsal.up[wait.statement].step
+    return f"the lock that line {holder.line} took and its transaction keeps, most of it while this statement ran"
 
 
 def _article(kind: str) -> str:
@@ -186,7 +210,7 @@ def _broken_queries(rehearsal: Rehearsal) -> list[Finding]:
             groups.setdefault((query.table, query.kind, _general(query.error)), []).append(query.ended)
     found = []
     for (table, kind, error), times in sorted(groups.items(), key=lambda item: item[1][0])[:SHOWN]:
-        cause = next((run for run in reversed(rehearsal.up) if run.started <= times[0]), None)
+        cause = _cause(rehearsal, min(times), error)
         found.append(
             Finding(
                 "running-version-broken", "error",
@@ -199,10 +223,22 @@ def _broken_queries(rehearsal: Rehearsal) -> list[Finding]:
     return found
 
 
+def _cause(rehearsal: Rehearsal, at: float, error: str) -> StatementRun | None:
+    """Return the statement that broke a query: of the last transaction before it, the one that names what is missing.
+
+    What a transaction changes is seen when it commits, so its last statement need not be the one.
+    """
+    last = next((run for run in reversed(rehearsal.up) if run.started <= at), None)
+    if last is None:
+        return None
+    together = [run for run in rehearsal.up if run.transaction == last.transaction]
+    names = re.findall(r"[\"'`]([^\"'`]+)[\"'`]", error)
+    naming = [run for run in together if any(re.search(rf"\b{re.escape(name)}\b", run.step.text) for name in names)]
+    return naming[-1] if naming else last
+
+
 def _general(error: str) -> str:
     """Return an error without the values that differ between two queries."""
-    import re
-
     return re.sub(r"\d{2,}", "…", error)
 
 

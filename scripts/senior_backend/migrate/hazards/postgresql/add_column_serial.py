@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_INTEGERS = {
+    "smallserial": "smallint", "serial2": "smallint", "serial": "integer", "serial4": "integer",
+    "bigserial": "bigint", "serial8": "bigint", "int2": "smallint", "int4": "integer", "int8": "bigint",
+}  # fmt: skip
+
+
 def check(operation: ops.AddColumn, context: Context) -> Iterator[Hazard]:
     """Report a column that draws a number for every row."""
     column = operation.column
@@ -23,11 +29,12 @@ def check(operation: ops.AddColumn, context: Context) -> Iterator[Hazard]:
     sequence = text.identifier(text.shortened(f"{operation.table.name}_{column.name}", "_seq"))
     draw = f"nextval('{sequence}')"
     what = "serial" if serial else "an identity"
+    kind = _INTEGERS.get(column.type.name, column.type.name) if column.type is not None else "bigint"
     yield Hazard(
         f"{column.name} is {what}: every row gets a number, which rewrites the whole table"
         f"{context.rows(operation.table)} while nobody can read it",
-        f"ALTER TABLE {table} ADD COLUMN {attribute} bigint;\n"
-        f"CREATE SEQUENCE {sequence} OWNED BY {table}.{attribute};\n"
+        f"ALTER TABLE {table} ADD COLUMN {attribute} {kind};\n"
+        f"CREATE SEQUENCE {sequence} AS {kind} OWNED BY {table}.{attribute};\n"
         f"-- roles that insert without owning the table: GRANT USAGE ON SEQUENCE {sequence} TO ...\n"
         f"ALTER TABLE {table} ALTER COLUMN {attribute} SET DEFAULT {draw};\n"
         f"{fixes.backfill(operation.table, column.name, draw)}\n"
