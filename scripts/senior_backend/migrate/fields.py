@@ -166,7 +166,13 @@ def _field(text: str) -> Field:
         simple = guess(name)
         return Field(name, simple.type, index=_INDEXES[kind], refers=simple.refers, guessed=True)
     if kind not in TYPES:
-        raise _wrong(text, f"unknown type '{match['type']}'{did_you_mean(kind, [*TYPES, *ALIASES])}")
+        expanded = kind.startswith(("decimal", "numeric")) and kind.rstrip("0123456789") in (*TYPES, *ALIASES)
+        guess_at = (
+            " (a shell takes braces with a comma apart: put the field in quotes)"
+            if expanded
+            else did_you_mean(kind, [*TYPES, *ALIASES])
+        )
+        raise _wrong(text, f"unknown type '{match['type']}'{guess_at}")
     modifiers = match["modifiers"] or ""
     refers = None
     if kind == "references":
