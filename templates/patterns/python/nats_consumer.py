@@ -16,7 +16,6 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from nats.errors import TimeoutError as NatsTimeout
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ async def consume(
     while not stop.is_set():
         try:
             messages = await subscription.fetch(in_flight, timeout=0.5)
-        except NatsTimeout:
+        except TimeoutError:  # nats-py raises its own, a subclass, and between two requests the plain one
             continue
         await asyncio.gather(*(_one(js, stream, message, handle, attempts, backoff) for message in messages))
     await subscription.unsubscribe()

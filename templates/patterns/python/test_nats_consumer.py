@@ -7,7 +7,7 @@ import os
 import random
 import uuid
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import nats
 
@@ -72,6 +72,29 @@ def test_every_message_is_handled_in_spite_of_failures() -> None:
         assert (await js.consumer_info(stream, "c")).num_ack_pending == 0
 
     with_stream(body)
+
+
+def test_a_quiet_stream_does_not_end_the_consumer() -> None:
+    async def run() -> int:
+        stop, asked = asyncio.Event(), 0
+
+        class Quiet:
+            async def pull_subscribe(self, *_: object, **__: object) -> Quiet:
+                return self
+
+            async def fetch(self, *_: object, **__: object) -> list[Msg]:
+                nonlocal asked
+                asked += 1
+                if asked == 2:
+                    stop.set()
+                raise TimeoutError if asked == 1 else nats.errors.TimeoutError
+
+            async def unsubscribe(self) -> None: ...
+
+        await consume(cast("JetStreamContext", Quiet()), "s", "c", cast("Any", None), stop)
+        return asked
+
+    assert asyncio.run(run()) == 2
 
 
 def test_poison_is_set_aside_after_its_attempts_and_does_not_loop() -> None:

@@ -25,13 +25,13 @@ def written(folder: Path, change: str) -> list[str]:
     return [path.read_text() for path in sorted(rewrite(folder, SETUP, change).glob("*.sql"))]
 
 
-def test_strong_locks_outside_a_transaction_are_waited_for_briefly(tmp_path: Path) -> None:
-    (text,) = written(tmp_path, "ALTER TABLE payments ALTER COLUMN reference SET NOT NULL;")
-    limited = False
-    for line in text.partition("-- migrate:down")[0].splitlines():
-        limited = (limited or line.startswith("SET lock_timeout")) and not line.startswith("RESET lock_timeout")
-        if line.startswith("ALTER TABLE"):
-            assert limited is not line.endswith("VALIDATE CONSTRAINT payments_reference_not_null;"), line
+def test_each_transaction_has_a_file_and_a_limit_where_it_locks(tmp_path: Path) -> None:
+    texts = written(tmp_path, "ALTER TABLE payments ALTER COLUMN reference SET NOT NULL;")
+    ups = [text.partition("-- migrate:down")[0] for text in texts]
+    assert ["SET LOCAL lock_timeout = '2s';" in up for up in ups] == [True, False, True]
+    assert ["NOT VALID;" in up for up in ups] == [True, False, False]
+    assert ["VALIDATE CONSTRAINT" in up for up in ups] == [False, True, True]
+    assert ups[2].index("VALIDATE CONSTRAINT") < ups[2].index("SET NOT NULL"), "undone and done again it reads nothing"
 
 
 def test_strong_locks_in_a_transaction_are_waited_for_briefly(tmp_path: Path) -> None:
@@ -60,9 +60,9 @@ def test_a_key_without_an_index_gets_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("limit", "loser"), [("400ms", "migration"), ("2s", "application")])
 def test_the_one_who_gives_way_is_the_migration(limit: str, loser: str, tmp_path: Path, postgresql_url: str) -> None:
     """A deadlock over two tables; with the longer limit, the server would end the application's transaction."""
-    (text,) = written(tmp_path, "CREATE INDEX by_account ON payments (account_id);\n" + KEY)
-    assert text.count("SET lock_timeout = '400ms';") == 2
-    statements = text[text.index("SET lock_timeout") : text.index("RESET")].replace("400ms", limit).split(";\n")[:-1]
+    (text,) = (one for one in written(tmp_path, KEY) if "FOREIGN KEY" in one)
+    assert text.count("SET LOCAL lock_timeout = '400ms';") == 2
+    statements = text[text.index("SET LOCAL") : text.index("-- migrate:down")].replace("400ms", limit).split(";\n")[:-1]
     lost: list[str] = []
     with (
         psycopg.connect(postgresql_url, autocommit=True) as migration,
@@ -82,7 +82,7 @@ def test_the_one_who_gives_way_is_the_migration(limit: str, loser: str, tmp_path
 
         brief.execute("INSERT INTO payments VALUES (1, 1)")
         application.execute("UPDATE accounts SET id = id WHERE id = 1")
-        threads = [threading.Thread(target=run, args=("migration", migration, *statements))]
+        threads = [threading.Thread(target=run, args=("migration", migration, "BEGIN", *statements))]
         threads.append(
             threading.Thread(target=run, args=("application", application, "INSERT INTO payments VALUES (2, 1)"))
         )

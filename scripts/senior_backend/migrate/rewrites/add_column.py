@@ -55,7 +55,7 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
         steps.append(_undecided(table, column, context))
         late = True
     if not_null and not fast_default:
-        steps.append(replace(parts.not_null(table, column.name), after_deploy=late))
+        steps += [replace(one, after_deploy=late) for one in parts.not_null(table, column.name)]
     if finish is not None:
         steps.append(finish)
     for constraint in heavy:
@@ -225,10 +225,10 @@ def _constraint(table: Name, column: Column, constraint: Constraint, context: Co
     name = constraints.name_of(table, replace(constraint, columns=constraint.columns or (column.name,)), context)
     if constraint.kind == "check":
         assert constraint.expression is not None
-        return [parts.validated(table, name, f"CHECK ({constraint.expression.sql})", f"the check {name}")]
+        return list(parts.validated(table, name, f"CHECK ({constraint.expression.sql})", f"the check {name}"))
     if constraint.kind == "foreign-key":
         assert constraint.references is not None
         one = replace(constraint, columns=(column.name,))
         return list(constraints.foreign_key(table, one, name, constraints.reference(one), context))
     kind = "PRIMARY KEY" if constraint.kind == "primary-key" else "UNIQUE"
-    return [parts.unique(table, name, (column.name,), kind=kind)]
+    return list(parts.unique(table, name, (column.name,), kind=kind))

@@ -60,7 +60,7 @@ def dependents(columns: Columns, context: Context) -> Dependents:
     found = Dependents({str(name)})
     # Before any key: a column of a primary key has to be NOT NULL; the trigger keeps the copy filled.
     if table.columns[columns.column].not_null:
-        found.build.append(parts.not_null(name, columns.copy, down=()))
+        found.build.extend(parts.not_null(name, columns.copy, back=False))
     for index in table.indexes_on(columns.column):
         if index.backs not in ("unique", "primary-key"):
             _index(index, columns, found)
@@ -158,12 +158,12 @@ def _foreign_key(name: str, constraint: Constraint, columns: Columns, found: Dep
     keys = tuple(columns.copy if one == columns.column else one for one in constraint.columns)
     definition = reference(replace(constraint, columns=keys))
     what = f"the foreign key {name}"
-    found.build.append(parts.validated(columns.name, made(name, "new"), definition, what, constraint.references))
+    found.build.extend(parts.validated(columns.name, made(name, "new"), definition, what, constraint.references))
     _exchange(name, columns, found)
 
 
 def _check(name: str, expression: str, columns: Columns, found: Dependents) -> None:
-    found.build.append(parts.validated(columns.name, made(name, "new"), f"CHECK ({expression})", f"the check {name}"))
+    found.build.extend(parts.validated(columns.name, made(name, "new"), f"CHECK ({expression})", f"the check {name}"))
     _exchange(name, columns, found)
 
 

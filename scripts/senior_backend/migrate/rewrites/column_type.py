@@ -101,13 +101,7 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
             tables=frozenset(moved.tables),
         ),
     ]  # fmt: skip
-    if moved.validate:
-        steps.append(
-            Step(
-                "validate", "check the foreign keys that point here, beside the application", tuple(moved.validate),
-                transaction=False, tables=frozenset(moved.tables),
-            )
-        )  # fmt: skip
+    steps += parts.validations(moved.validate, "check a foreign key that points here, beside the application")
     steps.append(
         Step(
             "contract",
@@ -144,7 +138,7 @@ def _to_domain(operation: ops.AlterColumnType, context: Context) -> Rewrite | Un
     context.assumptions.append(parts.instead_of_domain(name, column, operation.type, domain))
     demands = parts.domain_checks(name, column, domain)
     if domain.not_null and not own.not_null:
-        demands.insert(0, parts.not_null(name, column))
+        demands[:0] = parts.not_null(name, column)
     before = [step for step in steps if not step.after_deploy]
     return Rewrite((*before, *demands, *steps[len(before) :]), undone_by=(f"type {name}.{column}",))
 
@@ -172,12 +166,9 @@ def _rechecked(operation: ops.AlterColumnType, context: Context) -> Rewrite | No
             tables=locked,
             irreversible="the type before it would write the table anew",
         ),
-        Step(
-            "validate",
+        *parts.validations(
+            (f"ALTER TABLE {t} VALIDATE CONSTRAINT {name}" for name, _ in named),
             "check the existing rows beside the application",
-            tuple(f"ALTER TABLE {t} VALIDATE CONSTRAINT {name}" for name, _ in named),
-            transaction=False,
-            tables=locked,
         ),
     )
     return Rewrite(steps)

@@ -70,8 +70,8 @@ def _excluding(table: Name, constraint: Constraint, context: Context) -> Rewrite
         return exclusions.rewrite(table, name, context)
     context.assumptions.append(f"{name} becomes UNIQUE, which means the same and fails as such (23505, not 23P01)")
     tail = _DEFERRABLE.search(context.text)
-    step = parts.unique(table, name, constraint.columns, tail=tail.group() if tail else "")
-    return Rewrite((step,), undone_by=(f"constraint {name}",))
+    steps = parts.unique(table, name, constraint.columns, tail=tail.group() if tail else "")
+    return Rewrite(steps, undone_by=(f"constraint {name}",))
 
 
 def name_of(table: Name, constraint: Constraint, context: Context) -> str:
@@ -88,9 +88,7 @@ def name_of(table: Name, constraint: Constraint, context: Context) -> str:
 def _checked(table: Name, constraint: Constraint, definition: str, context: Context) -> Rewrite:
     name = name_of(table, constraint, context)
     if constraint.kind != "foreign-key":
-        return Rewrite(
-            (parts.validated(table, name, definition, f"the check {name}"),), undone_by=(f"constraint {name}",)
-        )
+        return Rewrite(parts.validated(table, name, definition, f"the check {name}"), undone_by=(f"constraint {name}",))
     steps = foreign_key(table, constraint, name, definition, context)
     return Rewrite(steps, undone_by=(f"constraint {name}",))
 
@@ -105,7 +103,7 @@ def foreign_key(table: Name, constraint: Constraint, name: str, definition: str,
         steps.append(parts.index(table, made(table.name, *constraint.columns, "idx"), constraint.columns))
         if known is None or not known.complete:
             context.assumptions.append(f"no index of {table} begins with {', '.join(constraint.columns)} yet")
-    steps.append(parts.validated(table, name, definition, f"the foreign key {name}", constraint.references))
+    steps.extend(parts.validated(table, name, definition, f"the foreign key {name}", constraint.references))
     return tuple(steps)
 
 
@@ -144,7 +142,7 @@ def _adopted(operation: ops.AddConstraint, context: Context) -> Rewrite | None:
         transaction=False,
         tables=frozenset({str(operation.table)}),
     )
-    return Rewrite((*(parts.not_null(operation.table, one) for one in nullable), step))
+    return Rewrite((*(one for column in nullable for one in parts.not_null(operation.table, column)), step))
 
 
 def _unvalidated(operation: ops.AddConstraint, context: Context) -> Rewrite | None:
@@ -181,9 +179,9 @@ def _unique(table: Name, constraint: Constraint, definition: str, context: Conte
         for column in constraint.columns:
             found = known.columns.get(column) if known else None
             if found is None or not found.not_null:
-                steps.append(parts.not_null(table, column))
+                steps.extend(parts.not_null(table, column))
     kind = "PRIMARY KEY" if constraint.kind == "primary-key" else "UNIQUE"
-    steps.append(parts.unique(table, name, constraint.columns, kind=kind, tail=tail.group() if tail else ""))
+    steps.extend(parts.unique(table, name, constraint.columns, kind=kind, tail=tail.group() if tail else ""))
     return Rewrite(tuple(steps), undone_by=(f"constraint {name}",))
 
 
@@ -211,7 +209,7 @@ def _set_not_null(operation: ops.SetNotNull, context: Context) -> Rewrite | None
         context.assumptions.append(
             f"no row of {operation.table} has NULL in {operation.column}; with one, VALIDATE fails and changes nothing"
         )
-    steps.append(parts.not_null(operation.table, operation.column))
+    steps.extend(parts.not_null(operation.table, operation.column))
     return Rewrite(tuple(steps), undone_by=(f"not null {operation.table}.{operation.column}",))
 
 
@@ -222,8 +220,7 @@ def _validate(operation: ops.ValidateConstraint, context: Context) -> Rewrite | 
         "validate",
         f"check the existing rows of {operation.table} in a transaction of its own",
         (context.text,),
-        transaction=False,
-        tables=frozenset({str(operation.table)}),
+        alone=True,
     )
     return Rewrite((step,))
 

@@ -84,19 +84,25 @@ def _create_partitioned(operation: ops.CreateIndex, context: Context) -> Rewrite
     kind = "CREATE UNIQUE INDEX" if operation.unique else "CREATE INDEX"
     name, tail = operation.name or index_name(operation), match["tail"].strip()
     children = [(partition, made(partition.name, name)) for partition in sorted(known.partitions)]
-    up = [f"{kind} {ident(name)} ON ONLY {table_name(operation.table)} {tail}"]
+    parent = in_schema(operation.table, name)
+    steps = [
+        Step(
+            "validate",
+            f"make the index {name} of the parent, which reads nothing and is invalid until each partition has its own",
+            (f"{kind} {ident(name)} ON ONLY {table_name(operation.table)} {tail}",),
+            (f"DROP INDEX IF EXISTS {parent}",),
+            tables=frozenset({str(operation.table)}),
+            alone=True,
+        )
+    ]
     for partition, child in children:
-        up.append(f"{kind} CONCURRENTLY {ident(child)} ON {table_name(partition)} {tail}")
-        up.append(f"ALTER INDEX {in_schema(operation.table, name)} ATTACH PARTITION {in_schema(partition, child)}")
-    step = Step(
-        "validate",
-        f"build the index {name} partition by partition, beside the application",
-        tuple(up),
-        (f"DROP INDEX IF EXISTS {in_schema(operation.table, name)}",),
-        transaction=False,
-        tables=frozenset({str(operation.table)}),
-    )
-    return Rewrite((step,), undone_by=(f"index {name}",))
+        create = f"{kind} CONCURRENTLY {ident(child)} ON {table_name(partition)} {tail}"
+        attach = f"ALTER INDEX {parent} ATTACH PARTITION {in_schema(partition, child)}"
+        steps += [
+            Step("validate", f"build the index of {partition} beside the application", (create,), transaction=False),
+            Step("validate", f"attach it to {name}", (attach,), tables=frozenset({str(partition)}), alone=True),
+        ]
+    return Rewrite(tuple(steps), undone_by=(f"index {name}",))
 
 
 def _drop(operation: ops.DropIndex, context: Context) -> Rewrite | Unknown | None:

@@ -40,6 +40,8 @@ class Step:
     """What a person has to decide before the step may run."""
     tables: frozenset[str] = frozenset()
     """Tables that are locked strongly; two of them do not share a transaction unless one step says so."""
+    alone: bool = False
+    """Shares its transaction, and so its file, with no other step."""
 
 
 @dataclass(frozen=True, slots=True)

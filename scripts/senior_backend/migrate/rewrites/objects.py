@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
+from senior_backend.migrate.rewrites import parts
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
 from senior_backend.migrate.rewrites.partitions import beside_default
 from senior_backend.migrate.rewrites.sql import ident, made, table_name
@@ -81,18 +82,16 @@ def _domain(operation: ops.AlterDomain, context: Context) -> Rewrite | None:
         return None
     domain = table_name(operation.name)
     name = ident(constraint.name or made(operation.name.name, "check"))
-    step = Step(
+    add = Step(
         "validate",
-        f"add a check to the domain {operation.name}: new values at once, existing ones without stopping writers",
-        (
-            f"ALTER DOMAIN {domain} ADD CONSTRAINT {name} CHECK ({constraint.expression.sql}) NOT VALID",
-            f"ALTER DOMAIN {domain} VALIDATE CONSTRAINT {name}",
-        ),
+        f"add a check to the domain {operation.name}: new values are checked at once, existing ones are not read",
+        (f"ALTER DOMAIN {domain} ADD CONSTRAINT {name} CHECK ({constraint.expression.sql}) NOT VALID",),
         (f"ALTER DOMAIN {domain} DROP CONSTRAINT IF EXISTS {name}",),
-        transaction=False,
+        alone=True,
     )
+    validate = f"ALTER DOMAIN {domain} VALIDATE CONSTRAINT {name}"
     del context
-    return Rewrite((step,))
+    return Rewrite((add, *parts.validations((validate,), "check the existing values without stopping writers")))
 
 
 def _vacuum(operation: ops.Vacuum, context: Context) -> Rewrite | Unknown | None:
@@ -128,5 +127,5 @@ def _create(operation: ops.CreateTable, context: Context) -> Rewrite | Unknown |
         (f"DROP TABLE IF EXISTS {child}",),
         tables=frozenset({str(operation.partition_of)}),
     )
-    steps = (*(one.add for one in proofs), step, *(one.drop for one in proofs))
+    steps = (*(each for one in proofs for each in one.add), step, *(one.drop for one in proofs))
     return Rewrite(steps, undone_by=(f"table {operation.table.name}",))

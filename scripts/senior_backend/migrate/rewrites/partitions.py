@@ -17,9 +17,9 @@ OPERATIONS = (ops.AttachPartition,)
 
 
 class Proof(NamedTuple):
-    """A CHECK that spares a scan: the step that adds it, and the one that drops it when it has done its work."""
+    """A CHECK that spares a scan: the steps that add it, and the one that drops it when it has done its work."""
 
-    add: Step
+    add: tuple[Step, ...]
     drop: Step
 
 
@@ -49,7 +49,7 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
         tables=frozenset({str(operation.table), str(operation.child)}),
     )
     return Rewrite(
-        (*(one.add for one in proofs), attach, *(one.drop for one in proofs)),
+        (*(step for one in proofs for step in one.add), attach, *(one.drop for one in proofs)),
         undone_by=(f"partition {operation.child.name}",),
     )
 

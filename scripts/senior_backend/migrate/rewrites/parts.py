@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from senior_backend.migrate import lock_waits
 from senior_backend.migrate.rewrites.model import Step
 from senior_backend.migrate.rewrites.sql import ident, in_schema, made, names, rename_column, table_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from senior_backend.migrate.catalog import Domain
     from senior_backend.migrate.operations import Name, Type
@@ -53,46 +52,56 @@ def _argument(text: str) -> str:
     return f'"{text}"' if any(character.isspace() for character in text) else text
 
 
-def not_null(table: Name, column: str, *, down: Sequence[str] | None = None) -> Step:
-    """Return the step that makes a filled column NOT NULL without a scan under a strong lock.
+def not_null(table: Name, column: str, *, back: bool = True) -> tuple[Step, ...]:
+    """Return the steps that make a filled column NOT NULL without a scan under a strong lock.
 
-    SET NOT NULL reads no row where a valid CHECK says the same (PostgreSQL 12 and later).
+    SET NOT NULL reads no row where a valid CHECK says the same (PostgreSQL 12 and later). The last step validates once
+    more, which takes no time unless its own way back has put the CHECK there again unchecked. Without `back` there is
+    no way back, for columns that go as a whole.
     """
     name, t, c = ident(made(table.name, column, "not_null")), table_name(table), ident(column)
-    undo = lock_waits.alone(
-        f"ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {name}", f"ALTER TABLE {t} ALTER COLUMN {c} DROP NOT NULL"
-    )
-    return Step(
-        "validate",
-        f"make {table}.{column} NOT NULL: a CHECK is added unchecked, validated beside the application, and proves it",
-        (
-            *lock_waits.alone(f"ALTER TABLE {t} ADD CONSTRAINT {name} CHECK ({c} IS NOT NULL) NOT VALID"),
-            f"ALTER TABLE {t} VALIDATE CONSTRAINT {name}",
-            *lock_waits.alone(
-                f"ALTER TABLE {t} ALTER COLUMN {c} SET NOT NULL",
-                f"ALTER TABLE {t} DROP CONSTRAINT {name}",
-            ),
+    locked = frozenset({str(table)})
+    add = f"ALTER TABLE {t} ADD CONSTRAINT {name} CHECK ({c} IS NOT NULL) NOT VALID"
+    drop = f"ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {name}"
+    validate = f"ALTER TABLE {t} VALIDATE CONSTRAINT {name}"
+    return (
+        Step(
+            "validate",
+            f"refuse NULL in {table}.{column} from here on; the rows that are there are not read",
+            (add,), (drop,) if back else (), tables=locked, alone=True,
         ),
-        undo if down is None else tuple(down),
-        transaction=False,
-        tables=frozenset({str(table)}),
-    )
+        Step("validate", f"check the rows of {table} beside the application", (validate,), alone=True),
+        Step(
+            "validate",
+            f"make {table}.{column} NOT NULL: the valid CHECK proves it, so nothing is read",
+            (validate, f"ALTER TABLE {t} ALTER COLUMN {c} SET NOT NULL", f"ALTER TABLE {t} DROP CONSTRAINT {name}"),
+            (drop, add, f"ALTER TABLE {t} ALTER COLUMN {c} DROP NOT NULL") if back else (),
+            tables=locked, alone=True,
+        ),
+    )  # fmt: skip
 
 
-def validated(table: Name, name: str, definition: str, what: str, parent: Name | None = None) -> Step:
-    """Return the step that adds a CHECK or FOREIGN KEY unchecked and validates it in a transaction of its own."""
+def validated(table: Name, name: str, definition: str, what: str, parent: Name | None = None) -> tuple[Step, ...]:
+    """Return the steps that add a CHECK or FOREIGN KEY unchecked, and validate it in a transaction of its own.
+
+    In one transaction the lock of the first statement would be held through the scan of the second.
+    """
     t, n = table_name(table), ident(name)
-    locked = list(dict.fromkeys((t, *([table_name(parent)] if parent else []))))
-    return Step(
-        "validate",
-        f"add {what} to {table}: new rows are checked at once, existing ones beside the application",
-        (
-            *lock_waits.alone(f"ALTER TABLE {t} ADD CONSTRAINT {n} {definition} NOT VALID", tables=locked),
-            f"ALTER TABLE {t} VALIDATE CONSTRAINT {n}",
+    return (
+        Step(
+            "validate",
+            f"add {what} to {table}: new rows are checked at once, existing ones are not read",
+            (f"ALTER TABLE {t} ADD CONSTRAINT {n} {definition} NOT VALID",),
+            (f"ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {n}",),
+            tables=frozenset({str(table), *([str(parent)] if parent else [])}),
+            alone=True,
         ),
-        lock_waits.alone(f"ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {n}", tables=locked),
-        transaction=False,
-        tables=frozenset({str(table), *([str(parent)] if parent else [])}),
+        Step(
+            "validate",
+            f"check the rows of {table} beside the application",
+            (f"ALTER TABLE {t} VALIDATE CONSTRAINT {n}",),
+            alone=True,
+        ),
     )
 
 
@@ -106,11 +115,12 @@ def instead_of_domain(table: Name, column: str, type_: Type, domain: Domain) -> 
 
 def domain_checks(table: Name, column: str, domain: Domain) -> list[Step]:
     """Return the steps that demand of a column of the base type what a domain demands of its values."""
-    c, steps = ident(column), []
+    c = ident(column)
+    steps: list[Step] = []
     for name, condition in domain.checks.items():
         own = made(table.name, column, name)
         definition = f"CHECK ({rename_column(condition, 'value', column)})"
-        steps.append(validated(table, own, definition, f"the check {name} of the domain, on {c} itself,"))
+        steps.extend(validated(table, own, definition, f"the check {name} of the domain, on {c} itself,"))
     return steps
 
 
@@ -127,20 +137,22 @@ def index(table: Name, name: str, columns: Sequence[str], *, unique: bool = Fals
     )
 
 
-def unique(table: Name, name: str, columns: Sequence[str], *, kind: str = "UNIQUE", tail: str = "") -> Step:
-    """Return the step that builds a unique index beside the application and makes it a constraint."""
+def unique(table: Name, name: str, columns: Sequence[str], *, kind: str = "UNIQUE", tail: str = "") -> tuple[Step, ...]:
+    """Return the steps that build a unique index beside the application and make it a constraint."""
     t, n = table_name(table), ident(name)
-    return Step(
-        "validate",
-        f"add the {kind.lower()} constraint {name}: its index is built beside the application, then adopted",
-        (
-            f"CREATE UNIQUE INDEX CONCURRENTLY {n} ON {t} ({names(columns)})",
-            *lock_waits.alone(f"ALTER TABLE {t} ADD CONSTRAINT {n} {kind} USING INDEX {n}{tail}"),
+    return (
+        index(table, name, columns, unique=True),
+        Step(
+            "validate",
+            f"make the index {name} a {kind.lower()} constraint; the way back drops both",
+            (f"ALTER TABLE {t} ADD CONSTRAINT {n} {kind} USING INDEX {n}{tail}",),
+            (f"ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {n}",),
+            tables=frozenset({str(table)}),
+            alone=True,
         ),
-        (
-            *lock_waits.alone(f"ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {n}"),
-            f"DROP INDEX CONCURRENTLY IF EXISTS {in_schema(table, name)}",
-        ),
-        transaction=False,
-        tables=frozenset({str(table)}),
     )
+
+
+def validations(statements: Iterable[str], what: str) -> tuple[Step, ...]:
+    """Return the steps that validate constraints, each in a transaction of its own."""
+    return tuple(Step("validate", what, (statement,), alone=True) for statement in statements)

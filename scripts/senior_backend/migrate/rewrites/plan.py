@@ -284,9 +284,11 @@ def _fits(current: Sequence[Part], part: Part) -> bool:
         return False
     if {"backfill", "switch"} & {first.stage, step.stage} or first.draft or step.draft:
         return False
+    if first.alone or step.alone:
+        return False
     if not step.transaction:
-        # Each statement is its own transaction; what the user kept together stays together.
-        return first.stage == step.stage or "keep" in (first.stage, step.stage)
+        # Some tools send a file as one query, and so as one transaction: only what the user kept together stays so.
+        return first.stage == step.stage == "keep"
     together = step.tables.union(*(one.step.tables for one in current))
     return len(together) <= 1 or together == first.tables
 
