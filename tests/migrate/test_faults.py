@@ -88,6 +88,7 @@ def test_killed_at_every_message_on_sqlite(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 def test_killed_at_every_message_on_postgresql(tmp_path: Path, postgresql_url: str) -> None:
     folder = write_migrations(tmp_path / "migrations", POSTGRESQL)
     result = kill_everywhere(postgresql_url, folder)
@@ -96,6 +97,7 @@ def test_killed_at_every_message_on_postgresql(tmp_path: Path, postgresql_url: s
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 def test_killed_at_every_message_on_mariadb(tmp_path: Path, mariadb_url: str) -> None:
     folder = write_migrations(tmp_path / "migrations", MARIADB)
     result = kill_everywhere(mariadb_url, folder)

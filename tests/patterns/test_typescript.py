@@ -42,6 +42,7 @@ def run(command: list[str], folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 def test_they_compile_and_their_proofs_pass(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, variable in (
         ("postgresql", "DATABASE_URL"),

@@ -86,6 +86,7 @@ def test_its_tests_find(path: str, old: str, new: str, test: str, broken: Projec
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 @pytest.mark.timeout(1200)
 def test_three_resources_hold_at_every_level(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verification, "EXAMPLES", 5)  # the default of 100 takes minutes on a shared machine
