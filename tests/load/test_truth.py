@@ -37,6 +37,7 @@ def measured(arguments: list[str], rate: float, seconds: float, options: dict[st
         "errors": len(result.errors),
         "at": {share: (response.at(share) or 0.0) / 1e6 for share in SHARES},
         "mean": (response.mean or 0.0) / 1e6,
+        "idle": (response.at(0.2) or 0.0) / 1e6,
         "lag": (lag.at(0.99) or 0.0) / 1e6,
     }
 
@@ -93,39 +94,46 @@ def test_the_theory_of_the_bands_is_right(exponential: bool) -> None:
     assert sum(times) / len(times) == pytest.approx(theory * 1000, rel=0.04)
 
 
-def bands(rate: float, seconds: float, mean_s: float, *, exponential: bool) -> list[tuple[float, float]]:
-    """Return the 0.5th and 99.5th percentile of mean and p99 over 300 simulated runs, in ms."""
-    simulated = [sojourns(rate, seconds, mean_s, 1000 + seed, exponential=exponential) for seed in range(300)]
-    means = sorted(sum(times) / len(times) for times in simulated)
-    tails = sorted(at(times, 0.99) for times in simulated)
-    return [(at(values, 0.005), at(values, 0.995)) for values in (means, tails)]
+OVERHEAD_MS = 0.4
+"""What two processes and the loopback network may add to a request."""
+
+
+def undisturbed_queues(
+    *runs: tuple[list[str], float, float, dict[str, Any]], service_ms: float
+) -> list[dict[str, Any]]:
+    """Carry out runs of which the last has a fixed service time, repeated while the servers were disturbed.
+
+    At 60 % load, 40 % of the requests find the server idle: what the fastest fifth takes beyond the service time is not
+    queueing, and says nothing about how a queue is reported.
+    """
+    results: list[dict[str, Any]] = []
+    for _ in range(TRIES):
+        results = side_by_side(*runs)
+        if results[-1]["idle"] <= service_ms + OVERHEAD_MS:
+            break
+    return results
 
 
 def test_queues_with_poisson_arrivals_are_inside_their_confidence_bands() -> None:
     """M/M/1 and M/D/1 at 60 % load: mean and p99 between the 0.5th and 99.5th percentile of 300 simulated runs.
 
-    The lower end is that of the service time asked for, the upper one that of the time a request takes by itself on
-    this machine, and 0.4 ms for two processes and the loopback network.
+    The band is computed for runs of this length.
     """
     rate, seconds, mean_s = 200.0, 10.0, 0.003
     modes = {True: ["--exponential"], False: []}
-    work = ["queue", "--service-ms", str(mean_s * 1000)]
-    runs = [([*work, *extra], rate, seconds, {"connections": 100, "seed": 11}) for extra in modes.values()]
-    seen = []
-    for _ in range(TRIES):
-        (alone,) = side_by_side((work, 20.0, 2.0, {"connections": 1, "arrivals": "constant"}))
-        results = dict(zip(modes, side_by_side(*runs), strict=True))
-        inside = []
-        for exponential, result in results.items():
-            assert not result["errors"]
-            low = bands(rate, seconds, mean_s, exponential=exponential)
-            high = bands(rate, seconds, max(alone["at"][0.5] / 1000, mean_s), exponential=exponential)
-            for value, (least, _), (_, most) in zip((result["mean"], result["at"][0.99]), low, high, strict=True):
-                inside.append(least <= value <= most + 0.4)
-                seen.append((exponential, least, value, most + 0.4))
-        if all(inside):
-            return
-    raise AssertionError(f"(exponential, least, seen, most) in ms: {seen}")
+    runs = [
+        (["queue", "--service-ms", str(mean_s * 1000), *extra], rate, seconds, {"connections": 100, "seed": 11})
+        for extra in modes.values()
+    ]
+    for exponential, result in zip(modes, undisturbed_queues(*runs, service_ms=mean_s * 1000), strict=True):
+        simulated = [sojourns(rate, seconds, mean_s, 1000 + seed, exponential=exponential) for seed in range(300)]
+        for seen, values in (
+            (result["mean"], sorted(sum(times) / len(times) for times in simulated)),
+            (result["at"][0.99], sorted(at(times, 0.99) for times in simulated)),
+        ):
+            least, most = at(values, 0.005), at(values, 0.995) + OVERHEAD_MS
+            assert least <= seen <= most, (exponential, result, least, most)
+        assert not result["errors"]
 
 
 def test_constant_arrivals_hide_the_queue_that_poisson_shows() -> None:

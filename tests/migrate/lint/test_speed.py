@@ -85,8 +85,8 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 @pytest.mark.timing
-def test_a_small_file_takes_six_starts_of_a_bare_interpreter(tmp_path: Path) -> None:
-    """On a machine where that start takes 40 ms, a quarter of a second."""
+def test_a_small_file_takes_a_quarter_of_a_second_and_six_starts_of_a_bare_interpreter(tmp_path: Path) -> None:
+    """The second limit is the stricter one on quick machines."""
     path = tmp_path / "small.sql"
     path.write_text(SMALL)
     python, *lint = both(path)["db_migrate lint"]
@@ -97,6 +97,7 @@ def test_a_small_file_takes_six_starts_of_a_bare_interpreter(tmp_path: Path) -> 
     }
     rounds = [{name: processor_seconds(command) for name, command in commands.items()} for _ in range(4)]
     least = {name: min(times[name] for times in rounds) for name in commands}
+    assert least["lint"] <= 0.25, least
     assert least["lint"] <= 6 * least["bare"] < least["packages that it does not need"], least
 
 
