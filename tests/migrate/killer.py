@@ -45,37 +45,22 @@ def victim_class(engine: str) -> Any:
 
 
 def kill_at(engine: str, point: int) -> None:
-    """Let this process end itself at its n-th point, 0 for right before the first message.
-
-    A point is behind each message that changes something; inside a transaction only right before its COMMIT, when the
-    server has to forget as much as it ever may.
-    """
+    """Let this process end itself right behind its n-th message, 0 for right before the first."""
     victim = victim_class(engine)
-    seen, inside = 0, False
-
-    def here() -> None:
-        nonlocal seen
-        seen += 1
-        if seen == point:
-            os.kill(os.getpid(), signal.SIGKILL)
+    seen = 0
 
     def counted(original: Any) -> Any:
         def send(*arguments: Any, **options: Any) -> Any:
-            nonlocal inside
+            nonlocal seen
             text = str(getattr(arguments[1], "text", arguments[1]))
-            verb = text.split(maxsplit=1)[0].upper()
-            if verb in READS:
+            if text.split(maxsplit=1)[0].upper() in READS:
                 return original(*arguments, **options)  # a kill here is one behind the write before it
             if point == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
-            if verb in ("BEGIN", "START"):
-                inside = True
-            elif verb == "COMMIT":
-                here()
-                inside = False
             result = original(*arguments, **options)
-            if not inside:
-                here()
+            seen += 1
+            if seen == point:
+                os.kill(os.getpid(), signal.SIGKILL)
             return result
 
         return send
