@@ -13,6 +13,8 @@ from senior_backend.migrate.operations import Column, Constraint, ConstraintKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from senior_backend.migrate.operations import Expression, Type
+
 _SERIALS = frozenset(("serial", "serial4", "bigserial", "serial8", "smallserial", "serial2"))
 SERIAL_TYPES = {
     "serial": "int4", "serial4": "int4", "bigserial": "int8", "serial8": "int8", "smallserial": "int2",
@@ -105,11 +107,19 @@ def _add_column(catalog: Catalog, table: Table, column: Column) -> None:
     type_, not_null = column.type, column.not_null or column.identity is not None or column.auto_increment
     if type_ is not None and type_.name in _SERIALS and catalog.engine == "postgresql":
         type_, not_null = type_._replace(name=SERIAL_TYPES[type_.name]), True
-    if type_ is not column.type or not_null != column.not_null:
-        column = replace(column, type=type_, not_null=not_null)
+    default = _kept_default(catalog, type_, column.default)
+    if type_ is not column.type or not_null != column.not_null or default is not column.default:
+        column = replace(column, type=type_, not_null=not_null, default=default)
     table.columns[catalog.fold(column.name)] = column
     for constraint in column.constraints:
         _add_constraint(catalog, table, constraint)
+
+
+def _kept_default(catalog: Catalog, type_: Type | None, default: Expression | None) -> Expression | None:
+    """Return the default that the server keeps: PostgreSQL drops DEFAULT NULL, except where it overrides a domain's."""
+    if default is None or not default.is_null or catalog.engine != "postgresql":
+        return default
+    return default if type_ is not None and type_.name in catalog.domains else None
 
 
 def _set_column(catalog: Catalog, table: Table, name: str, **changes: object) -> None:
@@ -493,7 +503,10 @@ def _drop_not_null(catalog: Catalog, op: ops.DropNotNull, unit: int | None) -> N
 
 def _set_default(catalog: Catalog, op: ops.SetDefault, unit: int | None) -> None:
     del unit
-    _set_column(catalog, _table(catalog, op.table), op.column, default=op.default)
+    table = _table(catalog, op.table)
+    known = table.columns.get(catalog.fold(op.column))
+    default = _kept_default(catalog, known.type if known else None, op.default)
+    _set_column(catalog, table, op.column, default=default)
 
 
 def _drop_default(catalog: Catalog, op: ops.DropDefault, unit: int | None) -> None:

@@ -22,7 +22,6 @@ from senior_backend.migrate.lint import read_statements
 from senior_backend.migrate.statements import split
 
 if TYPE_CHECKING:
-    from senior_backend.migrate.operations import Column
     from senior_backend.migrate.statements import Engine
 
 CHANGES = """
@@ -64,18 +63,13 @@ def replayed(engine: Engine, sql: str) -> Catalog:
     return catalog
 
 
-def _has_default(column: Column) -> bool:
-    """DEFAULT NULL says what holds without it, and PostgreSQL does not keep it."""
-    return column.default is not None and not column.default.is_null
-
-
 def described(catalog: Catalog) -> dict[str, object]:
     """Return what of a catalogue can be compared; expressions are printed differently."""
     return {
         f"{key[0]}.{key[1]}": {
             "kind": table.kind,
             "columns": {
-                name: (str(column.type), column.not_null, _has_default(column), column.generated, column.identity)
+                name: (str(column.type), column.not_null, column.default is not None, column.generated, column.identity)
                 for name, column in table.columns.items()
             }
             if "view" not in table.kind
