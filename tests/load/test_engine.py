@@ -230,3 +230,12 @@ def test_without_keep_alive_each_request_has_its_connection() -> None:
         result = engine.run(plan, harness.get(port))
     assert result.generator.connections_opened >= result.planned == 50
     assert not result.errors
+
+
+def test_what_the_warm_up_left_behind_counts_as_answered_when_it_is() -> None:
+    """At twice its capacity of 250 a second the server first answers what fell due before the measured time."""
+    with server("queue", "--workers", "5", "--service-ms", "20") as port:
+        result = harness.run(port, 500, 3.0, warmup_s=1.0, arrivals="constant", connections=2000)
+    summary = statistics.summarize(result)
+    assert summary.achieved_rate == pytest.approx(250, rel=0.05)
+    assert [second.answered for second in summary.timeline[:2]] == pytest.approx([250, 250], rel=0.1)

@@ -151,14 +151,14 @@ class Summary:
 def summarize(result: RunResult) -> Summary:
     """Return the figures of a run."""
     samples = result.samples
-    measured = max(result.measured_s, 1e-9)
+    warm, measured = result.plan.warmup_s, max(result.measured_s, 1e-9)
     timeline = _timeline(result)
     return Summary(
         planned=len(samples),
         succeeded=len(samples) - result.failed,
         failed=result.failed,
         asked_rate=len(samples) / measured,
-        achieved_rate=answered_before(result, min(result.elapsed_s, result.plan.duration_s)) / measured,
+        achieved_rate=answered_between(result, warm, warm + result.measured_s) / measured,
         measured_s=measured,
         columns={column: Latency.of(samples.distribution(column)) for column in COLUMNS},
         connect=Latency.of(Distribution(samples.connects)),
@@ -183,16 +183,25 @@ def redirected(result: RunResult) -> Counter[int]:
     )
 
 
-def answered_before(result: RunResult, end_s: float) -> int:
-    """Return how many complete responses came before a time of the run; folded requests all count."""
-    samples = result.samples
-    end = end_s * NANOSECONDS
+def answered_between(result: RunResult, start_s: float, end_s: float) -> int:
+    """Return how many complete responses came in a time of the run; folded requests count where they fell due.
+
+    What was left of the warm-up is part of what the server did in that time: an overloaded one answers it first.
+    """
+    start, end = start_s * NANOSECONDS, end_s * NANOSECONDS
     exact = sum(
         1
+        for samples in _parts(result)
         for intended, response, status in zip(samples.intended, samples.response, samples.status, strict=True)
-        if status and intended + response <= end
+        if status and start <= intended + response < end
     )
-    return exact + (samples.folded.total if samples.folded else 0)
+    folded = result.samples.folded.seconds if result.samples.folded else {}
+    return exact + sum(histogram.total for second, histogram in folded.items() if start_s <= second < end_s)
+
+
+def _parts(result: RunResult) -> list[Samples]:
+    """Return the measured samples and those of the warm-up."""
+    return [result.samples, *([result.warmup_samples] if result.warmup_samples else [])]
 
 
 def _by_request(result: RunResult) -> tuple[RequestSummary, ...]:
@@ -211,16 +220,14 @@ def _by_request(result: RunResult) -> tuple[RequestSummary, ...]:
 def _timeline(result: RunResult) -> tuple[Second, ...]:
     samples = result.samples
     failed: dict[int, int] = dict(samples.folded.failed_seconds) if samples.folded else {}
-    answered: dict[int, int] = {}
-    for intended, response, status, error in zip(
-        samples.intended, samples.response, samples.status, samples.error, strict=True
-    ):
+    for intended, error in zip(samples.intended, samples.error, strict=True):
         if error:
             second = intended // NANOSECONDS
             failed[second] = failed.get(second, 0) + 1
-        if status:
-            second = (intended + response) // NANOSECONDS
-            answered[second] = answered.get(second, 0) + 1
+    answered: Counter[int] = Counter()
+    for part in _parts(result):
+        ended = zip(part.intended, part.response, part.status, strict=True)
+        answered.update((intended + response) // NANOSECONDS for intended, response, status in ended if status)
     seconds = samples.by_second()
     rows = []
     for second in range(int(result.plan.warmup_s), max([*seconds, *answered], default=-1) + 1):
@@ -382,7 +389,7 @@ def steady_rate(result: RunResult) -> float:
     """Return responses per second in the last two thirds of the time: under overload, what the server can do."""
     end = min(result.elapsed_s, result.plan.duration_s)
     start = end - result.measured_s * 2 / 3
-    return (answered_before(result, end) - answered_before(result, start)) / max(end - start, 1e-9)
+    return answered_between(result, start, end) / max(end - start, 1e-9)
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
