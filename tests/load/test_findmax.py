@@ -234,38 +234,60 @@ def test_a_slow_leak_is_named(each_second: float, objectives: str) -> None:
 
 
 TRIES = 3
+AT_ONCE = 3
 
 
 @dataclass(frozen=True)
 class Search:
-    """A server of known capacity, how it is searched, and what has to come out."""
+    """A server of known capacity, how it is searched, and what has to come out; `rate` None means that none holds."""
 
     server: str
     objectives: str
     start: float
     cause: Cause
-    rate: float
     reason: str
+    rate: float | None = None
+    any_rate: bool = False
+    connections: int = 200
 
     def is_right(self, result: FindMaxResult) -> bool:
-        right = result.rate is not None and 0.95 * self.rate <= result.rate <= 1.03 * self.rate
-        return right and result.cause == self.cause and self.reason in result.reason
+        if self.rate is None:
+            right = self.any_rate or result.rate is None
+        else:
+            right = result.rate is not None and 0.95 * self.rate <= result.rate <= 1.03 * self.rate
+        return right and result.cause == self.cause and re.search(self.reason, result.reason) is not None
 
 
+STALLING = "--workers 5 --service-ms 5 --stall-at 0.3 --stall-for 0.3 --stall-every 1"
 SEARCHES = {
+    # The longest first. Five workers of 5 ms make 1,000 a second; standing still for 0.3 s of each second, 700.
+    "generous": Search(
+        STALLING, "p90<2s,errors<1%", 640, "stall",
+        r"not made up for between them.*one every (0\.9|1\.[0-2])", 700, connections=1000,
+    ),
+    # Service time grows by 1 ms, or 0.3 ms, each second: whatever breaks at the end, the leak is why.
+    "leak": Search(
+        "--workers 2 --service-ms 10 --leak-ms-per-s 1", "p90<200ms", 100, "leak", "at first", any_rate=True
+    ),
+    "slow leak": Search(
+        "--workers 2 --service-ms 10 --leak-ms-per-s 0.3", "p90<500ms", 100, "leak", "at first", any_rate=True
+    ),
     # Requests of 100 ms, refused while eleven are in work: from 105 to 110 a second on, by the server's jitter.
-    "limit": Search("--workers 1000 --service-ms 100 --fail-above 11", "errors<1%", 80, "concurrency-limit", 107, "11"),
+    "limit": Search("--workers 1000 --service-ms 100 --fail-above 11", "errors<1%", 80, "concurrency-limit", "11", 107),
     # Five workers of 25 ms: 200 requests per second, and not one more.
-    "pool": Search("--workers 5 --service-ms 25", "p90<500ms,errors<1%", 150, "throughput", 200, "5 at a time"),
-}
+    "pool": Search("--workers 5 --service-ms 25", "p90<500ms,errors<1%", 150, "throughput", "5 at a time", 200),
+    "strict": Search(
+        STALLING, "p90<100ms", 40, "stall", r"stalls of about 0\.(2[7-9]|3[0-6]) s, one every (0\.9|1\.[0-2])"
+    ),
+}  # fmt: skip
 
 
 def find(search: Search) -> FindMaxResult:
-    """Search; again, if that gave something else: on a disturbed machine requests do arrive in bunches."""
+    """Search until the answer is right, at most three times: a disturbed machine is not the server's limit."""
     for _ in range(TRIES):
         with server("queue", *search.server.split()) as port:
             result = findmax.find_max(
-                harness.plan(port, 1, 1, arrivals="constant", connections=200),
+                harness.plan(port, 1, 1, arrivals="constant", connections=search.connections),
                 harness.get(port),
                 slo.parse(search.objectives),
                 Options(start_rate=search.start, probe_s=1.0, arrivals="constant"),
@@ -277,11 +299,17 @@ def find(search: Search) -> FindMaxResult:
 
 @pytest.mark.timing
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_real_servers_are_searched_as_simulated_ones_are() -> None:
-    """Two at the same time: each server and each generator uses a tenth of a core."""
-    with multiprocessing.get_context("fork").Pool(len(SEARCHES)) as pool:
-        for search, result in zip(SEARCHES.values(), pool.map(find, SEARCHES.values()), strict=True):
-            assert search.is_right(result), result.to_json()
+    """Several at the same time: each server and each generator uses a tenth of a core."""
+    with multiprocessing.get_context("fork").Pool(AT_ONCE) as pool:
+        results = pool.map(find, SEARCHES.values(), chunksize=1)
+    wrong = {
+        name: result.to_json()
+        for (name, search), result in zip(SEARCHES.items(), results, strict=True)
+        if not search.is_right(result)
+    }
+    assert not wrong, wrong
 
 
 def test_a_backlog_that_swings_with_stalls_is_measured_at_the_same_point_of_each() -> None:
