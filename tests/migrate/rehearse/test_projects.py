@@ -12,9 +12,9 @@ from senior_backend.migrate.cli import main
 from senior_backend.migrate.rehearse import scripts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from senior_backend.migrate.rehearse.model import Script
+    from senior_backend.migrate.rehearse.model import Script, Step
 
 ENVIRONMENT = """\
 from alembic import context
@@ -150,12 +150,15 @@ def test_the_way_down_of_another_tool_is_that_of_its_migration(
             path.write_text(text.replace("{down}", down))
         return scripts.choose([], Path("db/migrations"), None, "postgresql").rehearsed[-1][0]
 
+    def work(steps: Sequence[Step], *, transactional: bool) -> list[tuple[list[str], bool]]:
+        groups = scripts.groups(steps, "postgresql", transactional=transactional)
+        return [([step.text for step in group], together) for group, together in groups]
+
     monkeypatch.chdir(tmp_path)
     found = written("ALTER TABLE users DROP COLUMN code;\n")
-    assert [one.text for one in found.up] == ["ALTER TABLE users ADD COLUMN code text"]
-    assert [one.text for one in found.down or ()] == ["ALTER TABLE users DROP COLUMN code"]
-    assert found.transactional
-    assert found.down_transactional
+    assert work(found.up, transactional=found.transactional) == [(["ALTER TABLE users ADD COLUMN code text"], True)]
+    back = work(found.down or (), transactional=found.down_transactional)
+    assert back == [(["ALTER TABLE users DROP COLUMN code"], True)]
     if name != "dbmate":
         assert written("").down is None, "a file without a statement leads nowhere"
 
@@ -192,3 +195,51 @@ def test_statements_that_commit_are_rehearsed_as_they_are_run(
     code, report = call("rehearse", "--scratch-url", postgresql_server, "--rows", "500")
     assert code == 0, report
     assert call("up", "--database-url", postgresql_url)[0] == 0
+
+
+@pytest.mark.service("postgresql")
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(
+            "SET lock_timeout = '2s';\nALTER TABLE users ADD COLUMN code text;\nRESET lock_timeout;\n"
+            "CREATE INDEX CONCURRENTLY users_code ON users (code);\n",
+            [None, None, None, None],
+            id="as psql sends it",
+        ),
+        pytest.param(
+            "BEGIN;\nALTER TABLE users ADD COLUMN code text;\nCOMMIT;\n"
+            "CREATE INDEX CONCURRENTLY users_code ON users (code);\n",
+            [None, None],
+            id="its own transaction ends before",
+        ),
+        pytest.param(
+            "BEGIN;\nALTER TABLE users ADD COLUMN code text;\n"
+            "CREATE INDEX CONCURRENTLY users_code ON users (code);\nCOMMIT;\n",
+            [None, "CREATE INDEX CONCURRENTLY cannot run inside a transaction block"],
+            id="inside its own transaction",
+        ),
+    ],
+)
+def test_a_plain_file_is_sent_as_what_stands_in_it_allows(
+    call: Any, tmp_path: Path, postgresql_server: str, text: str, expected: list[str | None]
+) -> None:
+    (tmp_path / "schema.sql").write_text("CREATE TABLE users (id bigint PRIMARY KEY, name text);")
+    (tmp_path / "add_code.sql").write_text(text)
+    code, report = call("rehearse", "add_code.sql", "--schema", "schema.sql", "--scratch-url", postgresql_server)
+    assert [one["error"] for one in report["data"]["statements"]] == expected
+    assert code == (1 if any(expected) else 0)
+
+
+@pytest.mark.service("postgresql")
+def test_locks_are_held_to_the_end_of_the_transaction_in_the_file(
+    call: Any, tmp_path: Path, postgresql_server: str
+) -> None:
+    (tmp_path / "schema.sql").write_text("CREATE TABLE users (id bigint PRIMARY KEY, name text);")
+    (tmp_path / "add_code.sql").write_text(
+        "CREATE INDEX CONCURRENTLY users_name ON users (name);\n"
+        "BEGIN;\nALTER TABLE users ADD COLUMN code text;\nSELECT pg_sleep(1);\nCOMMIT;\n"
+    )
+    code, report = call("rehearse", "add_code.sql", "--schema", "schema.sql", "--scratch-url", postgresql_server)
+    assert code == 1
+    assert "query-waited" in {one["code"] for one in report["findings"]}, report["findings"]

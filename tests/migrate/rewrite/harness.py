@@ -140,7 +140,7 @@ def apply_sequence(
     version has ended.
     """
     server = PostgresServer(url, "test")
-    migrations = [scripts.load(path) for path in sorted(out.glob("*.sql"))]
+    migrations = [scripts.load(path, "postgresql") for path in sorted(out.glob("*.sql"))]
     session = server.connect("migration")
     runs: list[StatementRun] = []
     writers: dict[str, Writer] = {}

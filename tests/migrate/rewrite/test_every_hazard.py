@@ -73,7 +73,7 @@ def test_what_comes_out_runs(rule: Rule, tmp_path: Path, postgresql_server: str,
 def _assert_a_file_is_one_transaction(out: Path) -> None:
     """Tools that send a file as one query (dbmate, golang-migrate) make it one transaction, whatever its mark says."""
     for path in out.glob("*.sql"):
-        script = scripts.script(scripts.load(path), "postgresql")
+        script = scripts.script(scripts.load(path, "postgresql"), "postgresql")
         texts = [step.text for step in script.up]
         work = [text for text in texts if not text.startswith(("SET ", "RESET ", "DO $$ BEGIN LOCK"))]
         assert script.transactional or len(work) == 1, f"{path.name}: {texts}"
@@ -86,7 +86,7 @@ def _run(url: str, database: str, setup: str, out: Path, sql: str) -> None:
     session = server.connect("test")
     session.query(setup)
     session.query(examples.POSTGRESQL_DATA)
-    found = [scripts.script(scripts.load(path), "postgresql") for path in sorted(out.glob("*.sql"))]
+    found = [scripts.script(scripts.load(path, "postgresql"), "postgresql") for path in sorted(out.glob("*.sql"))]
     before = server.fingerprint(session)
     after: dict[str, str] = {}
     for direction in ("up", "down", "again"):

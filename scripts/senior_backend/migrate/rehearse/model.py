@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from senior_backend.migrate.rehearse.batches import Batches
+    from senior_backend.migrate.statements import Engine
 
 Kind = Literal[
     "boolean", "integer", "decimal", "float", "text", "bytes", "uuid", "date", "time", "timestamp", "interval",
@@ -116,7 +117,7 @@ class Server(Protocol):
     """A scratch database and everything in which engines differ."""
 
     @property
-    def engine(self) -> str:
+    def engine(self) -> Engine:
         """`postgresql`, `mysql`, `mariadb` or `sqlite`."""
 
     @property

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pymysql
 
     from senior_backend.migrate.rehearse.model import Session, Value
+    from senior_backend.migrate.statements import Engine
 
 ROWS_IN_ONE_INSERT = 500
 _KINDS: dict[str, Kind] = {
@@ -55,7 +56,7 @@ class MysqlSession:
 class MysqlServer:
     """A scratch database on a MySQL or MariaDB server; see `Server`."""
 
-    engine: str
+    engine: Engine
     label: str
     options: Mapping[str, Any] = field(repr=False)
     placeholder: str = "%s"

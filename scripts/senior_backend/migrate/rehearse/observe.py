@@ -20,6 +20,7 @@ from senior_backend.migrate.rehearse.model import (
     Step,
     Wait,
 )
+from senior_backend.migrate.rehearse.scripts import groups as groups_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,12 +87,14 @@ def run_scripts(
         transactional = script.down_transactional if direction == "down" else script.transactional
         if not steps:
             continue
-        transactional = transactional and server.transactional
-        groups = [list(steps)] if transactional else [[step] for step in steps]
-        for group in groups:
+        if server.transactional:
+            groups = groups_of(steps, server.engine, transactional=transactional)
+        else:
+            groups = [((step,), False) for step in steps]
+        for group, together in groups:
             done = _run_group(
                 server, session, probe, group, direction=direction, transaction=len(runs),
-                clock=clock, watch=watch, transactional=transactional,
+                clock=clock, watch=watch, transactional=together,
             )  # fmt: skip
             runs.extend(done)
             if any(run.error for run in done):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from senior_backend.migrate.rehearse.model import Session, Value
+    from senior_backend.migrate.statements import Engine
 
 LOCK_STRENGTH = (
     "AccessShareLock",
@@ -182,7 +183,7 @@ class PostgresServer:
 
     conninfo: str
     label: str
-    engine: str = "postgresql"
+    engine: Engine = "postgresql"
     placeholder: str = "%s"
     transactional: bool = True
     begin: str = "BEGIN"

@@ -64,7 +64,7 @@ def choose(paths: Sequence[Path], folder: Path, schema: Path | None, engine: Eng
                 f"there are no SQL files in {paths[0]}", code="no-migrations", where=str(paths[0]),
                 hint="Name migration files.",
             )  # fmt: skip
-        targets = [load(path) for path in listed]
+        targets = [load(path, engine) for path in listed]
         siblings = [] if schema else _older(targets)
     earlier = (plain(schema, engine),) if schema else tuple(script(one, engine) for one in siblings)
     if not schema and not siblings:
@@ -112,30 +112,55 @@ def _chosen_units(units: Sequence[Unit], schema: Path | None, engine: Engine, *,
 
 def unit_script(unit: Unit, engine: Engine) -> Script:
     """Return another tool's migration as a script; a way back without a statement is none."""
-    up, transactional = _unit_steps(unit, engine)
-    down, down_transactional = _unit_steps(unit.rollback, engine) if unit.rollback else ((), True)
-    return Script(unit.path, transactional, up, down_transactional, down or None)
+    back = unit.rollback
+    return Script(
+        file=unit.path,
+        transactional=unit.transaction is not False,
+        up=_unit_steps(unit, engine),
+        down_transactional=back is None or back.transaction is not False,
+        down=(_unit_steps(back, engine) or None) if back else None,
+    )
 
 
-def _unit_steps(unit: Unit, engine: Engine) -> tuple[tuple[Step, ...], bool]:
-    """Return the statements, without a BEGIN and COMMIT around them all, and whether they are one transaction."""
+def _unit_steps(unit: Unit, engine: Engine) -> tuple[Step, ...]:
+    """Return the statements; a BEGIN and a COMMIT around nothing are none."""
     found = statements.split(unit.text, engine, file=Path(unit.path))
     steps = tuple(Step(unit.path, one.line, one.column, one.text) for one in found if not one.meta)
-    if len(steps) > 1:
-        first, last = (traits(one.text, engine) for one in (steps[0], steps[-1]))
-        if first.control and first.verb in ("BEGIN", "START") and last.control and last.verb in ("COMMIT", "END"):
-            return steps[1:-1], True
-    return steps, unit.transaction is not False
+    return () if all(traits(step.text, engine).control for step in steps) else steps
 
 
-def load(path: Path) -> files.Migration:
-    """Return a migration; a file without marks and version is taken as its own up section, without a way down."""
+def groups(steps: Sequence[Step], engine: Engine, *, transactional: bool) -> list[tuple[tuple[Step, ...], bool]]:
+    """Return the steps that run together, and whether in a transaction; BEGIN and COMMIT in a file set its bounds."""
+    found: list[tuple[tuple[Step, ...], bool]] = []
+    block: list[Step] | None = [] if transactional else None
+    for step in steps:
+        kind = traits(step.text, engine)
+        if kind.control and kind.verb in ("BEGIN", "START"):
+            block = block or []
+        elif kind.control and kind.verb in ("COMMIT", "END") and block is not None:
+            found.append((tuple(block), True))
+            block = None
+        elif block is not None:
+            block.append(step)
+        else:
+            found.append(((step,), False))
+    return [group for group in (*found, (tuple(block or ()), True)) if group[0]]
+
+
+def load(path: Path, engine: Engine) -> files.Migration:
+    """Return a migration; a file without marks and version is taken as its own up section, without a way down.
+
+    Nothing says how such a file is sent. A statement that the server refuses inside a transaction tells that it is sent
+    as psql does, one at a time; otherwise its locks are held to its end, as most migration tools do.
+    """
     text = files.read_text(path)
     if "migrate:up" in text:
         return files.parse(path, text)
-    section = files.Section(0, len(text), 1, transaction=True)
-    found = tuple(files.directives(text, path))
-    return files.Migration("", path.stem, path, text, section, None, found, "")
+    sent_alone = any(
+        traits(one.text, engine).alone for one in statements.split(text, engine, file=path) if not one.meta
+    )
+    section = files.Section(0, len(text), 1, transaction=not sent_alone)
+    return files.Migration("", path.stem, path, text, section, None, tuple(files.directives(text, path)), "")
 
 
 def _older(targets: Sequence[files.Migration]) -> list[files.Migration]:

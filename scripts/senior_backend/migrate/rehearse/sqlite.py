@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from senior_backend.migrate.rehearse.model import Session, Value
+    from senior_backend.migrate.statements import Engine
 
 BUSY_SECONDS = 60.0
 _KINDS: tuple[tuple[str, Kind], ...] = (
@@ -48,7 +49,7 @@ class SqliteServer:
 
     path: Path
     label: str = f"SQLite {sqlite3.sqlite_version}"
-    engine: str = "sqlite"
+    engine: Engine = "sqlite"
     placeholder: str = "?"
     transactional: bool = True
     begin: str = "BEGIN IMMEDIATE"
