@@ -198,6 +198,8 @@ def test_variables_are_expanded_after_parsing() -> None:
     assert (made.host, made.port) == ("h", 1)
     assert made.tags == ("$X", "$Y", "a]\nservices: []")
     assert problems("services: [{name: a, url: '${A:?say why}'}]") == [("1:27", "unset-variable")]
+    assert problems("services: [{name: a, url: ''}]") == [("1:27", "url")]
+    assert problems("services: [{name: a, url: '${A:-}'}]") == [("1:27", "url")]
     assert "say why" in messages("services: [{name: a, url: '${A:?say why}'}]")
     assert problems("services: [{name: a, url: 'http://h/${}'}]") == [("1:27", "variable")]
     assert problems("services: [{name: a, url: 'http://${E:?}/'}]", environment={"E": ""}) == [

@@ -58,6 +58,39 @@ def test_the_seed_command(tmp_path: Path) -> None:
     assert (done.returncode, document["data"]["services"][0]["reason"]) == (1, "refused")
 
 
+def test_urls_are_checked_without_a_file(tmp_path: Path) -> None:
+    with servers.serving(servers.http(200, b"fine")) as port:
+        url = f"http://127.0.0.1:{port}/readyz?a=b"
+        done = call(
+            "--url", url, "--url", url, "--url", f"shop={url}", "--url", "tcp://me:secret@127.0.0.1:1", "--json"
+        )
+    document = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert {item["name"]: item["state"] for item in document["data"]["services"]} == {
+        f"http-127.0.0.1-{port}": "up",
+        f"http-127.0.0.1-{port}-2": "up",
+        "shop": "up",
+        "tcp-127.0.0.1-1": "down",
+    }
+    assert document["next"] == []
+    assert "secret" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--url", "gopher://127.0.0.1"], "gopher"),
+        (["--url", "http://["], "not a URL"),
+        (["--url", ""], "the URL is empty"),
+        (["--url", "http://127.0.0.1", "--services", "services.yaml"], "exclude each other"),
+        (["http://127.0.0.1:8000/"], "Write --url http://127.0.0.1:8000/"),
+    ],
+)
+def test_urls_that_cannot_be_checked_are_told(arguments: list[str], told: str) -> None:
+    done = call(*arguments)
+    assert (done.returncode, told in done.stderr) == (2, True), done.stderr
+
+
 def test_exit_codes_of_the_program(tmp_path: Path) -> None:
     down = {"name": "a", "url": f"tcp://127.0.0.1:{servers.free_port()}"}
     unknown = {"name": "b", "type": "exec", "command": ["true"]}

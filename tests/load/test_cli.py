@@ -70,6 +70,12 @@ def test_the_seed_command_measures(demo: Demo) -> None:
     assert sum(row["sent"] for row in data["timeline"]) == data["requests"]["planned"]
 
 
+def test_a_url_alone_is_told_its_option() -> None:
+    outcome = call("http://127.0.0.1:8000/api/users", "--rps", "5")
+    assert outcome.code == 2
+    assert "Write --endpoint http://127.0.0.1:8000/api/users" in outcome.err
+
+
 @pytest.mark.timing
 def test_the_seed_command_holds(demo: Demo) -> None:
     """Unless the machine is overrun all the time, one of five calls measures without a disturbance."""

@@ -43,6 +43,9 @@ def _columns() -> int:
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises `InputError` instead of ending the process, and accepts no abbreviations."""
 
+    url_option: str | None = None
+    """The option that takes a URL which somebody wrote without one."""
+
     def __init__(self, *args: object, **kwargs: object) -> None:
         kwargs.setdefault("formatter_class", _HelpFormatter)
         kwargs.setdefault("allow_abbrev", False)
@@ -56,11 +59,15 @@ class Parser(argparse.ArgumentParser):
         """
         from senior_backend.console.errors import InputError, did_you_mean
 
+        hint = f"See `{self.prog} --help`."
         prefix, marker, rest = message.partition("unrecognized arguments: ")
         if marker and not prefix:
+            first = rest.split()[0]
+            if self.url_option and "://" in first:
+                hint = f"Write {self.url_option} {first}"
             known = [option for action in self._actions for option in action.option_strings]
-            message += did_you_mean(rest.split()[0].partition("=")[0], known)
-        raise InputError(message, code="usage", hint=f"See `{self.prog} --help`.")
+            message += did_you_mean(first.partition("=")[0], known)
+        raise InputError(message, code="usage", hint=hint)
 
 
 def tool_parser(tool: str, description: str, examples: str) -> Parser:

@@ -25,6 +25,7 @@ States: up, degraded, down, blocked (fails because a service it depends on is do
 could not judge). Trouble of the checker itself is never reported as an outage.
 """
 EXAMPLES = """\
+  health_check.py --url http://127.0.0.1:8000/readyz --url redis://127.0.0.1
   health_check.py --services services.yaml
   health_check.py --services services.yaml --json
   health_check.py --services services.yaml --write html=health.html --write junit=health.xml
@@ -39,6 +40,9 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser."""
     parser = tool_parser(TOOL, DESCRIPTION, EXAMPLES)
     parser.add_argument("--services", type=Path, metavar="FILE", help="YAML, JSON or TOML (default services.yaml)")
+    parser.add_argument(
+        "--url", action="append", metavar="[NAME=]URL", help="check this in place of a file; may be repeated"
+    )
     parser.add_argument("--only", action="append", metavar="WORD", help="check services with this tag or name only")
     parser.add_argument("--fail-on", choices=("down", "degraded"), default="down", help="what makes the exit code 1")
     parser.add_argument("--deadline", metavar="TIME", help="end after this time, whatever the services do (30s)")
@@ -79,8 +83,11 @@ def handle(options: argparse.Namespace) -> tuple[Report, str | Document]:
     if options.command and not options.wait:
         from senior_backend.console.errors import InputError
 
+        target = "://" in options.command[0]
         raise InputError(
-            f"unexpected argument {options.command[0]!r}", code="usage", hint="A command is only run after --wait."
+            f"unexpected argument {options.command[0]!r}",
+            code="usage",
+            hint=f"Write --url {options.command[0]}" if target else "A command is only run after --wait.",
         )
     if options.schema:
         from senior_backend.health.modes import schema

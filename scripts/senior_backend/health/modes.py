@@ -42,7 +42,7 @@ def once(session: Session, options: argparse.Namespace) -> tuple[Report, str | D
 
 def check_config(session: Session) -> tuple[Report, str | Document]:
     """Report that the file can be used; nothing is checked, and no network is touched."""
-    from senior_backend.health.verdict import STANDARD_INPUT
+    from senior_backend.health.verdict import NO_FILES
 
     count = len(session.services)
     types = sorted({service.type for service in session.services})
@@ -54,7 +54,7 @@ def check_config(session: Session) -> tuple[Report, str | Document]:
         ]
     }
     steps: tuple[NextCommand, ...] = ()
-    if session.path != STANDARD_INPUT:
+    if session.path not in NO_FILES:
         steps = (NextCommand(f"python3 scripts/health_check.py --services {session.path}", "checks them"),)
     return Report(TOOL, ExitCode.OK, summary, tuple(session.warnings), data, steps), ""
 

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from senior_backend.console.errors import InputError, did_you_mean
 from senior_backend.console.report import Finding
-from senior_backend.health.config.load import load
+from senior_backend.health.config.load import load, read
 from senior_backend.health.config.values import parse_duration
 from senior_backend.health.model import Configuration, Service
 from senior_backend.health.security import Redactor
+from senior_backend.health.verdict import URLS
 
+_NAMED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)=(?P<url>.+)")
+_PLACE = re.compile(r"(?P<scheme>[^/]*)//(?:[^/?#]*@)?(?P<host>[^/?#]*)")
+_OTHER = re.compile(r"[^A-Za-z0-9.]+")
 DEFAULT_FILES = ("services.yaml", "services.yml", "services.json", "services.toml")
 
 
@@ -46,8 +53,12 @@ def open_session(options: argparse.Namespace, environment: Mapping[str, str]) ->
     deadline = duration_option("--deadline", options.deadline)
     if options.concurrency is not None and not 1 <= options.concurrency <= 10_000:
         raise InputError("--concurrency takes a number from 1 to 10000", code="usage")
-    path = options.services or _default_file()
-    configuration, warnings = load(path, environment, lenient=options.lenient)
+    if options.url:
+        if options.services:
+            raise InputError("--url and --services exclude each other", code="usage", hint="Add the URL to the file.")
+        configuration, warnings = read(_file_of(options.url), URLS, ".json", environment)
+    else:
+        configuration, warnings = load(options.services or _default_file(), environment, lenient=options.lenient)
     services = _selected(configuration, options.only or [])
     if options.allow_exec:
         services = tuple(
@@ -81,6 +92,24 @@ def duration_option(name: str, text: str | None, default: float | None = None) -
     if not seconds:
         raise InputError(f"{name}: {text!r} is not a duration", code="usage", hint="Write 500ms, 30s or 2m.")
     return seconds
+
+
+def _file_of(urls: list[str]) -> str:
+    """Return a file with a service for each `[NAME=]URL`; the others are called by scheme, host and port."""
+    names: list[str] = []
+    lines = []
+    for text in urls:
+        named = _NAMED.fullmatch(text)
+        url, name = (named["url"], named["name"]) if named else (text, _called(text))
+        numbered = (f"{name}-{number}" for number in range(2, len(urls) + 2))
+        names.append(next(one for one in chain([name], numbered) if one not in names))
+        lines.append(json.dumps({"name": names[-1], "url": url}))
+    return '{"services": [' + ",\n".join(lines) + "]}"
+
+
+def _called(url: str) -> str:
+    place = _PLACE.match(url)
+    return _OTHER.sub("-", place["scheme"] + place["host"] if place else "").strip("-.") or "service"
 
 
 def _default_file() -> Path:

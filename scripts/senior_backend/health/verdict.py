@@ -16,6 +16,9 @@ from senior_backend.health.reasons import REASONS, State
 from senior_backend.health.security import Redactor
 
 STANDARD_INPUT = "standard input"
+URLS = "--url"
+NO_FILES = (STANDARD_INPUT, URLS)
+"""Where services come from that no further command can name."""
 STATES: tuple[State, ...] = ("down", "blocked", "unknown", "degraded", "up")
 
 
@@ -118,7 +121,7 @@ def explain(result: Result, *, excerpt: bool = True) -> str:
 
 def next_commands(verdict: Verdict, services_path: str, *, waited: bool = False) -> tuple[NextCommand, ...]:
     """Return what is worth running now, after a run that has `waited` or not."""
-    if services_path == STANDARD_INPUT:
+    if services_path in NO_FILES:
         return ()
     again = f"python3 scripts/health_check.py --services {services_path}"
     reasons = {result.reason for result in verdict.results}
@@ -134,6 +137,8 @@ def next_commands(verdict: Verdict, services_path: str, *, waited: bool = False)
 
 def _summary(results: Sequence[Result], counts: Counter[State], causes: Sequence[Cause], seconds: float) -> str:
     total = len(results)
+    if not total:
+        return "nothing was checked"
     if counts["up"] == total:
         return f"all {total} services are up ({seconds:.2f} s)" if total > 1 else f"the service is up ({seconds:.2f} s)"
     parts = [f"{counts[state]} {state}" for state in STATES if counts[state]]

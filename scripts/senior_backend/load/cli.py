@@ -48,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
         "stall is seen as its users feel it; the report says whether the measurement can be trusted.",
         _EXAMPLES,
     )
+    parser.url_option = "--endpoint"
     _add_requests(parser)
     _add_load(parser)
     _add_goals(parser)

@@ -201,7 +201,9 @@ class ServiceReader:
 
     def _split(self, node: Node, url: str) -> SplitResult | None:
         if not url:
-            return None  # its variable was not set, which has been said
+            if not any((problem.line, problem.column) == (node.line, node.column) for problem in self._reader.problems):
+                self._reader.problem(node, "url", "the URL is empty", "Write http://…, tcp://host:port or such.")
+            return None
         try:
             parts = urlsplit(url)
             _ = parts.port
