@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from senior_backend.migrate.operations import Column, Constraint, Name, PartitionBound, PartitionKey, Type
+from senior_backend.migrate.values import value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,7 +23,7 @@ TableKind = Literal["table", "partitioned", "view", "materialized-view", "foreig
 DEFAULT_SCHEMA = "public"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Index:
     """An index; `columns` are its key columns (None for an expression), `mentioned` all that any part of it names.
 

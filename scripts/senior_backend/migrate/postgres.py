@@ -23,17 +23,24 @@ from senior_backend.migrate.operations import (
     ParsedStatement,
     Query,
 )
-from senior_backend.migrate.postgres_operations import PostgresExpression, operations_of, partition_bound, read_type
+from senior_backend.migrate.postgres_operations import (
+    PostgresExpression,
+    operations_in,
+    operations_of,
+    partition_bound,
+    read_type,
+)
 from senior_backend.migrate.postgres_tree import (
     NOTHING,
     Node,
+    Parsed,
     ParseError,
     TooDeepError,
     opened,
     parse,
     parse_plpgsql,
+    statements_of,
     tree_of,
-    trees_in,
     within,
 )
 from senior_backend.migrate.statements import Statement, split
@@ -112,15 +119,14 @@ def bound(sql: str) -> PartitionBound:
         statements = parse(f"CREATE TABLE a PARTITION OF b {sql}")
     except ParseError as error:
         raise ValueError(sql) from error
-    return partition_bound(statements[0]["stmt"]["CreateStmt"]["partbound"])
+    return partition_bound(statements[0].body["partbound"])
 
 
 def _target(query: str) -> Node:
     try:
-        statements = parse(query)
+        target: Node = parse(query)[0].body["targetList"][0]["ResTarget"]["val"]
     except (ParseError, TooDeepError) as error:
         raise ValueError(query) from error
-    target: Node = statements[0]["stmt"]["SelectStmt"]["targetList"][0]["ResTarget"]["val"]
     return target
 
 
@@ -161,52 +167,57 @@ def _pieces(text: str) -> list[str]:
     return [text[start:end] for start, end in pairwise((*cuts, len(text))) if start < end]
 
 
-def _parsed_ahead(pieces: list[str]) -> Iterator[tuple[int, list[Node]]]:
+def _parsed_ahead(pieces: list[str]) -> Iterator[tuple[int, list[Parsed]]]:
     """Yield the statements of each piece, with the bytes before it; a thread parses the next ones meanwhile.
 
     A cut inside of a quote, a block comment or parentheses leaves a piece that cannot be parsed; one behind a line
     comment leaves a statement without its semicolon.
 
     Raises:
-        ParseError, TooDeepError, _CutError: a piece is not made of whole statements.
+        ParseError, _CutError: a piece is not made of whole statements.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     offset = 0
     with ThreadPoolExecutor(1) as pool:
         for piece, tree in zip(pieces, pool.map(tree_of, pieces), strict=True):
-            statements = trees_in(tree)
-            if piece is not pieces[-1] and statements and "stmt_len" not in statements[-1]:
+            statements = statements_of(tree)
+            if piece is not pieces[-1] and statements and statements[-1].end is None:
                 raise _CutError
             yield offset, statements
             offset += len(piece.encode())
 
 
-def _from_trees(text: str, trees: Iterable[tuple[int, list[Node]]]) -> Iterator[ParsedStatement]:
+def _from_trees(text: str, trees: Iterable[tuple[int, list[Parsed]]]) -> Iterator[ParsedStatement]:
     """Yield the statements of a text whose parts were parsed into `trees`, each with the bytes before it."""
     places = _Places(text)
     last = len(text)
     functions: Functions = {}
+    to_character = places.to_character
     for offset, statements in trees:
-        for raw in statements:
-            location = offset + raw.get("stmt_location", 0)
-            start = places.to_character(location)
-            end = places.to_character(location + raw["stmt_len"]) if "stmt_len" in raw else last
-            yield _parsed(places.statement(start, end), raw["stmt"], functions)
+        for one in statements:
+            start = to_character(offset + one.start)
+            end = last if one.end is None else to_character(offset + one.end)
+            yield _parsed(places.statement(start, end), one, functions)
 
 
-def _parsed(statement: Statement, node: Node, functions: Functions) -> ParsedStatement:
-    kind, body = opened(node)
+def _parsed(statement: Statement, one: Parsed, functions: Functions) -> ParsedStatement:
+    """Return a statement with what it does.
+
+    Raises:
+        TooDeepError: it is nested too deeply.
+    """
+    kind = one.kind
     if kind == "DoStmt":
-        return ParsedStatement(statement, tuple(_block_operations(statement.text, body, _BLOCK_DEPTH)), block=True)
+        return ParsedStatement(statement, tuple(_block_operations(statement.text, one.body, _BLOCK_DEPTH)), block=True)
     if kind == "CreateFunctionStmt":
-        functions[_last_name(body["funcname"])] = (statement.text, body)
+        functions[_last_name(one.body["funcname"])] = (statement.text, one.body)
     elif functions and kind in ("SelectStmt", "CallStmt"):
-        called = [functions[name] for name in _called(kind, body) if name in functions]
+        called = [functions[name] for name in _called(kind, one.body) if name in functions]
         if called:
             inside = (one for text, function in called for one in _function_operations(text, function))
             return ParsedStatement(statement, tuple(inside) or (Query(),), block=True)
-    return ParsedStatement(statement, tuple(operations_of(kind, body)))
+    return ParsedStatement(statement, tuple(operations_in(one)))
 
 
 def _last_name(names: list[Node]) -> str:
@@ -248,16 +259,12 @@ def _one_by_one(text: str) -> Iterator[ParsedStatement]:
                 yield ParsedStatement(statement, (Opaque(reason, statement.start),))
             continue
         try:
-            found = parse(statement.text)
+            yield from [_parsed(statement, one, functions) for one in parse(statement.text)]
         except ParseError as error:
             offset = statement.start + max(error.cursorpos - 1, 0)
             yield ParsedStatement(statement, (Opaque(str(error), offset),))
-            continue
         except TooDeepError:
             yield ParsedStatement(statement, (_shallow(statement.text),))
-            continue
-        for raw in found:
-            yield _parsed(statement, raw["stmt"], functions)
 
 
 _INSERT = re.compile(r'insert\s+into\s+(?:(\w+|"[^"]+")\s*\.\s*)?(\w+|"[^"]+")', re.IGNORECASE)
@@ -325,15 +332,14 @@ def _inner(sql: str, depth: int) -> Iterator[Operation]:
         yield Opaque("a DO block inside a DO block")
         return
     try:
-        statements = parse(sql)
+        statements = [(one.kind, one.body) for one in parse(sql)]
     except ParseError as error:
         yield Opaque(f"{error}, in: {sql}")
         return
     except TooDeepError:
         yield Opaque(_TOO_DEEP)
         return
-    for raw in statements:
-        kind, body = opened(raw["stmt"])
+    for kind, body in statements:
         if kind == "DoStmt":
             yield from _block_operations(sql, body, depth - 1)
         else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from senior_backend.migrate import operations as ops
 from senior_backend.migrate.operations import Column, Constraint, IndexColumn, Name, Operation, Type
-from senior_backend.migrate.postgres_tree import NOTHING, Node, expression_sql, opened, within
+from senior_backend.migrate.postgres_tree import NOTHING, Node, Parsed, expression_sql, opened, within
 from senior_backend.migrate.postgres_uses import uses
 
 if TYPE_CHECKING:
@@ -117,6 +117,20 @@ def _not_null_columns(node: Node) -> Iterator[str]:
     elif kind == "BoolExpr" and body["boolop"] == "AND_EXPR":
         for argument in body["args"]:
             yield from _not_null_columns(argument)
+
+
+def operations_in(statement: Parsed) -> Iterable[Operation]:
+    """Return what a statement of a script does; of one that only adds rows, the rows are not looked at.
+
+    Raises:
+        TooDeepError: it is nested too deeply.
+    """
+    kind = statement.kind
+    if kind not in _READERS:
+        return operations_of(kind, NOTHING)
+    if kind == "InsertStmt" and not (statement.mentions("withClause") or statement.mentions("fromClause")):
+        return (ops.Insert(_relation(statement.relation)),)
+    return operations_of(kind, statement.body)
 
 
 def operations_of(kind: str, node: Node) -> Iterable[Operation]:

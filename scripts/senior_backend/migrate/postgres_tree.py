@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import importlib
 import json
+import re
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -49,16 +50,70 @@ def _native() -> Any:
 
 
 _library: Any = _native().lib
+_decoder = json.JSONDecoder()
+_STATEMENT = '{"stmt":'
+_DIGITS = re.compile(r"\d+")
+_TAIL = 70
+"""Characters in which the place of a statement fits, and what follows it in the tree."""
 
 
-def parse(text: str) -> list[Node]:
-    """Return the statements of a text, each with its place in bytes.
+class Parsed:
+    """A statement of the tree, still as JSON: what nobody asks for is never made into objects.
+
+    `start` is its place in the text, in bytes, `end` the one behind it; None for a last one without a semicolon.
+    """
+
+    __slots__ = ("end", "kind", "start", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.kind = text[2 : text.index('"', 2)]
+        self.start = _number(text, '"stmt_location":') or 0
+        length = _number(text, '"stmt_len":')
+        self.end = None if length is None else self.start + length
+
+    @property
+    def body(self) -> Node:
+        """What it holds.
+
+        Raises:
+            TooDeepError: it is nested too deeply.
+        """
+        try:
+            node, _ = _decoder.raw_decode(self.text)
+        except RecursionError as error:
+            raise TooDeepError from error
+        if self.text.count("{") >= _MOST_LEVELS and _too_deep(node):
+            raise TooDeepError
+        body: Node = node[self.kind]
+        return body
+
+    def mentions(self, key: str) -> bool:
+        """Whether it, or any part of it, has a key; quotes inside of its strings are escaped."""
+        return f'"{key}":' in self.text
+
+    @property
+    def relation(self) -> Node:
+        """The table of a statement whose tree starts with it."""
+        relation: Node
+        relation, _ = _decoder.raw_decode(self.text, self.text.index(":", len(self.kind) + 4) + 1)
+        return relation
+
+
+def _number(text: str, key: str) -> int | None:
+    """Return the number that stands under a key at the end of a statement; None where the key is left out."""
+    place = text.rfind(key, -_TAIL)
+    found = _DIGITS.match(text, place + len(key)) if place >= 0 else None
+    return int(found[0]) if found else None
+
+
+def parse(text: str) -> list[Parsed]:
+    """Return the statements of a text.
 
     Raises:
         ParseError: it is not SQL.
-        TooDeepError: a statement is nested too deeply.
     """
-    return trees_in(tree_of(text))
+    return statements_of(tree_of(text))
 
 
 def tree_of(text: str) -> str:
@@ -75,21 +130,9 @@ def tree_of(text: str) -> str:
         _library.pg_query_free_parse_result(result)
 
 
-def trees_in(tree: str) -> list[Node]:
-    """Return the statements of a tree.
-
-    Raises:
-        TooDeepError: one is nested too deeply.
-    """
-    try:
-        found: list[Node] = json.loads(tree)["stmts"]
-    except RecursionError as error:
-        raise TooDeepError from error
-    texts = tree.split('{"stmt":')[1:]
-    for statement, text in zip(found, texts, strict=True):
-        if text.count("{") >= _MOST_LEVELS and _too_deep(statement):
-            raise TooDeepError
-    return found
+def statements_of(tree: str) -> list[Parsed]:
+    """Return the statements of a tree."""
+    return [Parsed(text) for text in tree.split(_STATEMENT)[1:]]
 
 
 def parse_plpgsql(text: str) -> Any:
@@ -136,7 +179,7 @@ def _check(result: Any) -> None:
 
 def _too_deep(statement: Node) -> bool:
     level: list[Any] = [statement]
-    for _ in range(_MOST_LEVELS):
+    for _ in range(_MOST_LEVELS - 1):
         level = [part for node in level for value in node.values() for part in _nodes(value)]
         if not level:
             return False
