@@ -147,7 +147,9 @@ class _Places:
     def statement(self, start: int, end: int) -> Statement:
         """Return the statement between two character offsets, without what leads and follows it."""
         text = self.text
-        if text[start].isspace() or text[start] in "-/":
+        while text[start].isspace() and start < end - 1:
+            start += 1
+        if text[start] in "-/":
             match = _LEADING.match(text, start, end)
             start = match.end() if match else start
         body = text[start:end].rstrip()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
 from senior_backend.migrate.operations import Column, Constraint, IndexColumn, Name, Operation, Type
@@ -119,6 +119,10 @@ def _not_null_columns(node: Node) -> Iterator[str]:
             yield from _not_null_columns(argument)
 
 
+_QUERY_KEYS = ("targetList", "fromClause", "withClause")
+"""One of them is in the tree of every query but VALUES."""
+
+
 def operations_in(statement: Parsed) -> Iterable[Operation]:
     """Return what a statement of a script does; of one that only adds rows, the rows are not looked at.
 
@@ -128,7 +132,7 @@ def operations_in(statement: Parsed) -> Iterable[Operation]:
     kind = statement.kind
     if kind not in _READERS:
         return operations_of(kind, NOTHING)
-    if kind == "InsertStmt" and not (statement.mentions("withClause") or statement.mentions("fromClause")):
+    if kind == "InsertStmt" and not any(map(statement.mentions, _QUERY_KEYS)):
         return (ops.Insert(_relation(statement.relation)),)
     return operations_of(kind, statement.body)
 
@@ -238,7 +242,8 @@ def _constraint(node: Node, column: str | None = None) -> Constraint:
 
 def _column(node: Node) -> Column:
     name = node["colname"]
-    not_null, default, generated, generation, identity = False, None, None, None, None
+    not_null, default, generation, identity = False, None, None, None
+    generated: ops.Generated | None = None
     constraints: list[Constraint] = []
     for item in node.get("constraints", ()):
         constraint = item["Constraint"]
@@ -259,7 +264,7 @@ def _column(node: Node) -> Column:
         read_type(node["typeName"]) if "typeName" in node else None,
         not_null,
         default,
-        cast("ops.Generated | None", generated),
+        generated,
         generation,
         identity,
         _collation(node),
@@ -382,6 +387,8 @@ _OBJECT_WORDS = {
     "OBJECT_DOMCONSTRAINT": "domain-constraint",
 }
 _VIEWS = ("OBJECT_VIEW", "OBJECT_MATVIEW")
+_NO_TABLES = frozenset((*_VIEWS, "OBJECT_SEQUENCE", "OBJECT_TYPE"))
+"""What ALTER TABLE of the tree changes beside tables and indexes."""
 
 
 def _object_word(value: str) -> str:
@@ -400,7 +407,7 @@ def _alter_table(node: Node) -> Iterator[Operation]:
             else:
                 yield ops.AlterObject("index", table, "options")
         return
-    if kind in (*_VIEWS, "OBJECT_SEQUENCE", "OBJECT_TYPE"):
+    if kind in _NO_TABLES:
         other = "attribute" if kind == "OBJECT_TYPE" else "options"
         for command in commands:
             yield ops.AlterObject(_object_word(kind), table, _ACTIONS.get(command["subtype"], other))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.migrate_lint import ENVIRONMENT, KINDS, SMALL, compare, corpus
+from benchmarks.migrate_lint import ENVIRONMENT, KINDS, QUIET, SMALL, compare, corpus
 from benchmarks.migrate_lint import commands as both
 from senior_backend.migrate.catalog import Catalog
 from senior_backend.migrate.hazards.registry import rules_for
@@ -60,7 +60,20 @@ def test_a_large_file_takes_at_most_twice_as_long_as_squawk(tmp_path: Path) -> N
     path.write_text(corpus(10_000))
     wanted = ("squawk", "db_migrate lint")
     results = compare({name: command for name, command in both(path).items() if name in wanted}, rounds=3)
-    assert results["db_migrate lint"] <= 2 * results["squawk"], results
+    assert results["db_migrate lint"].wall <= 2 * results["squawk"].wall, results
+
+
+@pytest.mark.timing
+@pytest.mark.slow
+@pytest.mark.parametrize("kinds", [KINDS, QUIET], ids=["findings", "no finding"])
+def test_a_large_file_takes_at_most_twice_the_processor_time_of_squawk_where_that_shows_no_source(
+    kinds: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Most of the time of squawk's text goes into the source that it shows of each finding; its JSON has none."""
+    path = tmp_path / "large.sql"
+    path.write_text(corpus(10_000, kinds))
+    results = compare({name: command for name, command in both(path).items() if "JSON" in name}, rounds=4)
+    assert results["db_migrate lint, JSON"].cpu <= 2 * results["squawk, JSON"].cpu, results
 
 
 def processor_seconds(command: list[str]) -> float:
