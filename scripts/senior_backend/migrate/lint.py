@@ -194,10 +194,10 @@ class Linter:
             context.statement = parsed
             context.in_transaction = True if (context.transaction.explicit or parsed.block) else unit.transaction
             for operation in parsed.operations:
-                for rule in checks.get(type(operation), ()):
+                kind = type(operation)
+                for rule in checks.get(kind, ()):
                     for hazard in rule.check(operation, context):  # type: ignore[misc]
                         yield rule, hazard, parsed
-                kind = type(operation)
                 if kind in _REMEMBERED:
                     _remember(context, operation, parsed)
                 elif isinstance(operation, ops.Opaque):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
@@ -40,7 +40,7 @@ class PostgresExpression:
             if kind == "ColumnRef" and "String" in node["fields"][-1]
         )
 
-    @cached_property
+    @property
     def is_null(self) -> bool:
         """Whether it is NULL, or NULL cast to a type."""
         return "isnull" in self.without_casts.get("A_Const", NOTHING)
@@ -58,16 +58,11 @@ class PostgresExpression:
         """The columns that it proves to be not null: `a IS NOT NULL`, alone or joined by AND."""
         return frozenset(_not_null_columns(self.node))
 
-    @cached_property
+    @property
     def cast_of(self) -> str | None:
         """The column that it is, cast or not; None for anything more."""
         node = self.without_casts
         return _string(node["ColumnRef"]["fields"][-1]) if "ColumnRef" in node else None
-
-    @cached_property
-    def constant_true(self) -> bool:
-        """Whether it is true whatever the row: TRUE, NOT FALSE, 1 = 1, NULL IS NULL."""
-        return _constant(self.node) is True
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PostgresExpression) and self.sql == other.sql
@@ -143,6 +138,7 @@ def operations_of(kind: str, node: Node) -> Iterable[Operation]:
     return (ops.Other(_words(kind.removesuffix("Stmt"))),) if reader is None else reader(node)
 
 
+@cache
 def _words(kind: str) -> str:
     """Return a kind of node in kebab-case."""
     return re.sub("(?<=[a-z])(?=[A-Z])", "-", kind).lower()
@@ -720,7 +716,7 @@ def _common_tables(node: Node) -> Iterator[Operation]:
 
 
 def _filtered(node: Node) -> bool:
-    return "whereClause" in node and not PostgresExpression(node["whereClause"]).constant_true
+    return "whereClause" in node and _constant(node["whereClause"]) is not True
 
 
 def _update(node: Node) -> Iterator[Operation]:

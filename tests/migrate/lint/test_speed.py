@@ -65,13 +65,9 @@ def test_a_large_file_takes_at_most_twice_as_long_as_squawk(tmp_path: Path) -> N
 
 @pytest.mark.timing
 @pytest.mark.slow
-@pytest.mark.parametrize("kinds", [KINDS, QUIET], ids=["findings", "no finding"])
-def test_a_large_file_takes_at_most_twice_the_processor_time_of_squawk_where_that_shows_no_source(
-    kinds: tuple[str, ...], tmp_path: Path
-) -> None:
-    """Most of the time of squawk's text goes into the source that it shows of each finding; its JSON has none."""
+def test_a_large_file_without_a_finding_takes_at_most_twice_the_processor_time_of_squawk(tmp_path: Path) -> None:
     path = tmp_path / "large.sql"
-    path.write_text(corpus(10_000, kinds))
+    path.write_text(corpus(10_000, QUIET))
     results = compare({name: command for name, command in both(path).items() if "JSON" in name}, rounds=4)
     assert results["db_migrate lint, JSON"].cpu <= 2 * results["squawk, JSON"].cpu, results
 
