@@ -1,7 +1,8 @@
 """`db_migrate.py lint` against squawk, whole processes: python3 benchmarks/migrate_lint.py [statements].
 
-Both check the same file of PostgreSQL statements, rounds interleaved; squawk comes from `requirements/peers.txt`.
-The linter here replays the schema as it goes, squawk looks at each statement alone.
+Both check the same file of PostgreSQL statements, round and round in ABBA order; squawk comes from
+`requirements/peers.txt`. The linter here replays the schema as it goes, squawk looks at each statement alone. A ratio
+compares with squawk's run of the same output on the same file.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,7 +22,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from senior_backend.console.environment import REQUIREMENTS, build  # noqa: E402
 
-ROUNDS = 5
+ROUNDS = 6
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 """Modules are compiled once, as on a user's machine."""
 SMALL = "ALTER TABLE users ADD COLUMN age int;\nCREATE INDEX users_age ON users (age);\n"
@@ -51,23 +53,46 @@ def corpus(statements: int, kinds: tuple[str, ...] = KINDS) -> str:
     return "\n".join(kind.format(n=n, old=max(n - 1, 0)) for n in rounds for kind in kinds) + "\n"
 
 
-def seconds(command: list[str]) -> float:
-    """Return the wall-clock time of one run, in seconds; both tools end with 1 where they find something."""
-    started = time.perf_counter()
-    done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=ENVIRONMENT)
-    taken = time.perf_counter() - started
-    if done.returncode not in (0, 1):
-        raise RuntimeError(done.stderr.decode())
-    return taken
+@dataclass(frozen=True)
+class Run:
+    """Seconds of wall clock and of processors, and MB of memory at most, of a whole process."""
+
+    wall: float
+    cpu: float
+    megabytes: float
 
 
-def compare(commands: dict[str, list[str]], rounds: int = ROUNDS) -> dict[str, float]:
-    """Return the median time of each command, with the rounds interleaved."""
-    times: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(rounds):
-        for name, command in commands.items():
-            times[name].append(seconds(command))
-    return {name: statistics.median(values) for name, values in times.items()}
+def run(command: list[str]) -> Run:
+    """Measure one run; both tools end with 1 where they find something."""
+    with tempfile.TemporaryFile("w+") as errors:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=ENVIRONMENT)
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode not in (0, 1):
+            errors.seek(0)
+            raise RuntimeError(errors.read())
+    scale = 1024 if sys.platform != "darwin" else 1024 * 1024
+    return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / scale)
+
+
+def compare(commands: dict[str, list[str]], rounds: int = ROUNDS) -> dict[str, Run]:
+    """Return the medians of each command; every second round goes backwards (ABBA), and a first one is thrown away."""
+    runs: dict[str, list[Run]] = {name: [] for name in commands}
+    for command in commands.values():
+        run(command)
+    for number in range(rounds):
+        for name in reversed(commands) if number % 2 else commands:
+            runs[name].append(run(commands[name]))
+    return {name: _median(values) for name, values in runs.items()}
+
+
+def _median(runs: list[Run]) -> Run:
+    wall, cpu, megabytes = (
+        statistics.median(values) for values in zip(*((one.wall, one.cpu, one.megabytes) for one in runs), strict=True)
+    )
+    return Run(wall, cpu, megabytes)
 
 
 def commands(path: Path) -> dict[str, list[str]]:
@@ -83,10 +108,14 @@ def commands(path: Path) -> dict[str, list[str]]:
     }
 
 
+PAIRS = {"db_migrate lint": "squawk", "db_migrate lint, JSON": "squawk, JSON"}
+"""What each of ours is compared with."""
+
+
 def main() -> int:
     statements = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     with tempfile.TemporaryDirectory() as folder:
-        print(f"Python {platform.python_version()}, {ROUNDS} interleaved rounds, medians of whole processes")
+        print(f"Python {platform.python_version()}, {ROUNDS} rounds in ABBA order, medians of whole processes")
         files = {
             "small file": SMALL,
             f"{statements:,} statements": corpus(statements),
@@ -97,7 +126,11 @@ def main() -> int:
             path.write_text(text)
             results = compare(commands(path))
             for tool, value in results.items():
-                print(f"{name:<24}{tool:<24}{value * 1000:8.1f} ms{value / results['squawk']:8.2f}x")
+                peer = results[PAIRS.get(tool, tool)]
+                print(
+                    f"{name:<24}{tool:<24}{value.wall * 1000:8.1f} ms{value.wall / peer.wall:8.2f}x"
+                    f"{value.cpu * 1000:8.1f} ms CPU{value.cpu / peer.cpu:8.2f}x{value.megabytes:8.1f} MB"
+                )
     return 0
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from senior_backend.migrate.operations import Column, Constraint, Name, PartitionBound, PartitionKey, Type
+from senior_backend.migrate.values import value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,7 +23,7 @@ TableKind = Literal["table", "partitioned", "view", "materialized-view", "foreig
 DEFAULT_SCHEMA = "public"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Index:
     """An index; `columns` are its key columns (None for an expression), `mentioned` all that any part of it names.
 
@@ -201,13 +202,16 @@ class Catalog:
 
     def key(self, name: Name) -> tuple[str, str]:
         """Return the key of a table in `tables`, looking along the search path where the name has no schema."""
-        folded = self.fold(name.name)
-        if name.schema is not None:
-            return self.fold(name.schema), folded
-        for schema in self.search_path:
-            if (schema, folded) in self.tables:
-                return schema, folded
-        return (self.search_path[0] if self.search_path else DEFAULT_SCHEMA), folded
+        table, schema = name.name, name.schema
+        if self.engine != "postgresql":
+            table, schema = table.lower(), schema and schema.lower()
+        if schema is not None:
+            return schema, table
+        for place in self.search_path:
+            key = (place, table)
+            if key in self.tables:
+                return key
+        return (self.search_path[0] if self.search_path else DEFAULT_SCHEMA), table
 
     def table(self, name: Name) -> Table | None:
         """Return a table or view, None where it is not known."""

@@ -312,8 +312,8 @@ def _forget_views_on(catalog: Catalog, key: tuple[str, str]) -> None:
     for view_key in sorted(catalog.views):
         view = catalog.tables.get(view_key)
         if view is not None and any(catalog.key(source) == key for source in view.reads):
+            _forget(catalog, view.name)  # first: views replaced by others may read each other
             _forget_views_on(catalog, view_key)
-            _forget(catalog, view.name)
 
 
 def _forget(catalog: Catalog, name: Name) -> None:

@@ -12,6 +12,7 @@ from senior_backend.migrate.catalog_replay import apply
 from senior_backend.migrate.hazards.rule import Context, Hazard, Rule, TransactionState, Unit
 from senior_backend.migrate.lint_suppressions import Suppression, suppressions_in
 from senior_backend.migrate.placeholders import as_names
+from senior_backend.migrate.values import value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from senior_backend.migrate.statements import Engine
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Found:
     """A hazard at its place; `rule` is None where the linter itself speaks (a comment without a reason)."""
 
@@ -42,7 +43,7 @@ class Found:
         return f"{self.path}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NotUnderstood:
     """A statement, or part of one, that nobody could read; it was not checked."""
 
@@ -193,10 +194,10 @@ class Linter:
             context.statement = parsed
             context.in_transaction = True if (context.transaction.explicit or parsed.block) else unit.transaction
             for operation in parsed.operations:
-                for rule in checks.get(type(operation), ()):
+                kind = type(operation)
+                for rule in checks.get(kind, ()):
                     for hazard in rule.check(operation, context):  # type: ignore[misc]
                         yield rule, hazard, parsed
-                kind = type(operation)
                 if kind in _REMEMBERED:
                     _remember(context, operation, parsed)
                 elif isinstance(operation, ops.Opaque):

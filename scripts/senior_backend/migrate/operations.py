@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar, dataclass_transform
 
+from senior_backend.migrate.values import value
+
 if TYPE_CHECKING:
     from senior_backend.migrate.statements import Statement
 
@@ -72,7 +74,7 @@ def _modifier(value: int | str) -> str:
 ConstraintKind = Literal["check", "foreign-key", "unique", "primary-key", "exclude", "not-null"]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Constraint:
     """A constraint; `columns` are the constrained ones, `references` the parent table of a foreign key.
 
@@ -96,7 +98,7 @@ class Constraint:
 Generated = Literal["stored", "virtual"]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Column:
     """A column; `constraints` are those written beside it. `identity` is `always` or `by default`.
 

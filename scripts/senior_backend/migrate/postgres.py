@@ -1,13 +1,12 @@
-"""The one seam over libpg_query: PostgreSQL text in, statements with their operations out.
+"""PostgreSQL text in, statements with their operations out.
 
-Nothing else in the tool imports `postgast`. A file is parsed in few pieces; only where that fails is it taken apart,
+A file is parsed in few pieces; only where that fails is it taken apart,
 so that one statement that is not understood does not hide the others.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import re
 from bisect import bisect_right
@@ -24,7 +23,26 @@ from senior_backend.migrate.operations import (
     ParsedStatement,
     Query,
 )
-from senior_backend.migrate.postgres_operations import PostgresExpression, operations_of, partition_bound, read_type
+from senior_backend.migrate.postgres_operations import (
+    PostgresExpression,
+    operations_in,
+    operations_of,
+    partition_bound,
+    read_type,
+)
+from senior_backend.migrate.postgres_tree import (
+    NOTHING,
+    Node,
+    Parsed,
+    ParseError,
+    TooDeepError,
+    opened,
+    parse,
+    parse_plpgsql,
+    statements_of,
+    tree_of,
+    within,
+)
 from senior_backend.migrate.statements import Statement, split
 
 if TYPE_CHECKING:
@@ -32,10 +50,6 @@ if TYPE_CHECKING:
 
     from senior_backend.migrate.operations import PartitionBound, Type
 
-# Its type stubs have a syntax error, over which mypy would stop.
-postgast: Any = importlib.import_module("postgast")
-_TooDeepError: Any = importlib.import_module("google.protobuf.message").DecodeError
-"""Protobuf gives up on trees of more than a hundred levels, such as a sum of fifty terms."""
 _LEADING = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*(?:[^*]|\*(?!/))*\*/)*")
 _HARMLESS_META = frozenset(
     "\\" + word
@@ -45,7 +59,7 @@ _HARMLESS_META = frozenset(
     )
 )
 """psql's commands that change what is shown, not the database. The others (`\\i`, `\\gexec`, `\\if`, `\\!`) could."""
-Functions = dict[str, tuple[str, Any]]
+Functions = dict[str, tuple[str, Node]]
 """The functions that a script has created so far: name, and its statement as text and tree."""
 _TOO_DEEP = "its expressions are nested too deeply to be read"
 _PIECE = 50_000
@@ -69,20 +83,12 @@ def read(text: str) -> list[ParsedStatement]:
         text = " " + text[1:]
     pieces = _pieces(text)
     if len(pieces) > 1:
-        with contextlib.suppress(postgast.PgQueryError, _TooDeepError, _CutError):
+        with contextlib.suppress(ParseError, TooDeepError, _CutError):
             return list(_from_trees(text, _parsed_ahead(pieces)))
     try:
-        return list(_from_trees(text, [(0, postgast.parse(text))]))
-    except (postgast.PgQueryError, _TooDeepError):
+        return list(_from_trees(text, [(0, parse(text))]))
+    except (ParseError, TooDeepError):
         return list(_one_by_one(text))
-
-
-def deparse_expression(node: Any) -> str:
-    """Return an expression of the tree as SQL."""
-    tree = postgast.pg_query_pb2.ParseResult()
-    target = tree.stmts.add().stmt.select_stmt.target_list.add().res_target
-    target.val.CopyFrom(node)
-    return str(postgast.deparse(tree)).removeprefix("SELECT ")
 
 
 def expression(sql: str) -> PostgresExpression:
@@ -100,7 +106,7 @@ def type_of(sql: str) -> Type:
     Raises:
         ValueError: it is no type.
     """
-    return read_type(_target(f"SELECT NULL::{sql}").type_cast.type_name)
+    return read_type(_target(f"SELECT NULL::{sql}")["TypeCast"]["typeName"])
 
 
 def bound(sql: str) -> PartitionBound:
@@ -110,18 +116,18 @@ def bound(sql: str) -> PartitionBound:
         ValueError: it is no bound.
     """
     try:
-        tree = postgast.parse(f"CREATE TABLE a PARTITION OF b {sql}")
-    except postgast.PgQueryError as error:
+        statements = parse(f"CREATE TABLE a PARTITION OF b {sql}")
+    except ParseError as error:
         raise ValueError(sql) from error
-    return partition_bound(tree.stmts[0].stmt.create_stmt.partbound)
+    return partition_bound(statements[0].body["partbound"])
 
 
-def _target(query: str) -> Any:
+def _target(query: str) -> Node:
     try:
-        tree = postgast.parse(query)
-    except (postgast.PgQueryError, _TooDeepError) as error:
+        target: Node = parse(query)[0].body["targetList"][0]["ResTarget"]["val"]
+    except (ParseError, TooDeepError) as error:
         raise ValueError(query) from error
-    return tree.stmts[0].stmt.select_stmt.target_list[0].res_target.val
+    return target
 
 
 class _Places:
@@ -141,7 +147,9 @@ class _Places:
     def statement(self, start: int, end: int) -> Statement:
         """Return the statement between two character offsets, without what leads and follows it."""
         text = self.text
-        if text[start].isspace() or text[start] in "-/":
+        while text[start].isspace() and start < end - 1:
+            start += 1
+        if text[start] in "-/":
             match = _LEADING.match(text, start, end)
             start = match.end() if match else start
         body = text[start:end].rstrip()
@@ -161,73 +169,84 @@ def _pieces(text: str) -> list[str]:
     return [text[start:end] for start, end in pairwise((*cuts, len(text))) if start < end]
 
 
-def _parsed_ahead(pieces: list[str]) -> Iterator[tuple[int, Any]]:
-    """Yield the tree of each piece, with the bytes before it; a thread parses the next ones meanwhile.
+def _parsed_ahead(pieces: list[str]) -> Iterator[tuple[int, list[Parsed]]]:
+    """Yield the statements of each piece, with the bytes before it; a thread parses the next ones meanwhile.
 
     A cut inside of a quote, a block comment or parentheses leaves a piece that cannot be parsed; one behind a line
     comment leaves a statement without its semicolon.
 
     Raises:
-        PgQueryError, _TooDeepError, _CutError: a piece is not made of whole statements.
+        ParseError, _CutError: a piece is not made of whole statements.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     offset = 0
     with ThreadPoolExecutor(1) as pool:
-        for piece, tree in zip(pieces, pool.map(postgast.parse, pieces), strict=True):
-            if piece is not pieces[-1] and tree.stmts and not tree.stmts[-1].stmt_len:
+        for piece, tree in zip(pieces, pool.map(tree_of, pieces), strict=True):
+            statements = statements_of(tree)
+            if piece is not pieces[-1] and statements and statements[-1].end is None:
                 raise _CutError
-            yield offset, tree
+            yield offset, statements
             offset += len(piece.encode())
 
 
-def _from_trees(text: str, trees: Iterable[tuple[int, Any]]) -> Iterator[ParsedStatement]:
+def _from_trees(text: str, trees: Iterable[tuple[int, list[Parsed]]]) -> Iterator[ParsedStatement]:
     """Yield the statements of a text whose parts were parsed into `trees`, each with the bytes before it."""
     places = _Places(text)
     last = len(text)
     functions: Functions = {}
-    for offset, tree in trees:
-        for raw in tree.stmts:
-            location = offset + raw.stmt_location
-            start = places.to_character(location)
-            end = places.to_character(location + raw.stmt_len) if raw.stmt_len else last
-            yield _parsed(places.statement(start, end), raw.stmt, functions)
+    to_character = places.to_character
+    for offset, statements in trees:
+        for one in statements:
+            start = to_character(offset + one.start)
+            end = last if one.end is None else to_character(offset + one.end)
+            yield _parsed(places.statement(start, end), one, functions)
 
 
-def _parsed(statement: Statement, node: Any, functions: Functions) -> ParsedStatement:
-    kind = node.WhichOneof("node")
-    body = getattr(node, kind)
-    if kind == "do_stmt":
-        return ParsedStatement(statement, tuple(_block_operations(statement.text, body, _BLOCK_DEPTH)), block=True)
-    if kind == "create_function_stmt":
-        functions[body.funcname[-1].string.sval] = (statement.text, body)
-    elif functions and kind in ("select_stmt", "call_stmt"):
-        called = [functions[name] for name in _called(kind, body) if name in functions]
+def _parsed(statement: Statement, one: Parsed, functions: Functions) -> ParsedStatement:
+    """Return a statement with what it does.
+
+    Raises:
+        TooDeepError: it is nested too deeply.
+    """
+    kind = one.kind
+    if kind == "DoStmt":
+        return ParsedStatement(statement, tuple(_block_operations(statement.text, one.body, _BLOCK_DEPTH)), block=True)
+    if kind == "CreateFunctionStmt":
+        functions[_last_name(one.body["funcname"])] = (statement.text, one.body)
+    elif functions and kind in ("SelectStmt", "CallStmt"):
+        called = [functions[name] for name in _called(kind, one.body) if name in functions]
         if called:
             inside = (one for text, function in called for one in _function_operations(text, function))
             return ParsedStatement(statement, tuple(inside) or (Query(),), block=True)
-    return ParsedStatement(statement, tuple(operations_of(kind, body)))
+    return ParsedStatement(statement, tuple(operations_in(one)))
 
 
-def _called(kind: str, node: Any) -> Iterator[str]:
+def _last_name(names: list[Node]) -> str:
+    name: str = names[-1]["String"]["sval"]
+    return name
+
+
+def _called(kind: str, node: Node) -> Iterator[str]:
     """Yield the functions that CALL, or SELECT as its columns, calls."""
-    if kind == "call_stmt":
-        yield node.funccall.funcname[-1].string.sval
+    if kind == "CallStmt":
+        yield _last_name(node["funccall"]["funcname"])
         return
-    for item in node.target_list:
-        call = item.res_target.val.func_call
-        if call.funcname:
-            yield call.funcname[-1].string.sval
+    for item in node.get("targetList", ()):
+        call = within(item, "ResTarget", "val", "FuncCall")
+        if call:
+            yield _last_name(call["funcname"])
 
 
-def _function_operations(text: str, node: Any) -> Iterator[Operation]:
+def _function_operations(text: str, node: Node) -> Iterator[Operation]:
     """Yield what the body of a function does that the same script has created."""
-    options = {item.def_elem.defname: item.def_elem.arg for item in node.options}
-    language = options["language"].string.sval.lower() if "language" in options else "sql"
+    elements = [item["DefElem"] for item in node.get("options", ())]
+    options = {element["defname"]: element.get("arg", NOTHING) for element in elements}
+    language = options["language"]["String"]["sval"].lower() if "language" in options else "sql"
     if language == "plpgsql":
         yield from _plpgsql_operations(text, _BLOCK_DEPTH)
     elif language == "sql" and "as" in options:
-        yield from _inner(options["as"].list.items[0].string.sval, _BLOCK_DEPTH)
+        yield from _inner(options["as"]["List"]["items"][0]["String"]["sval"], _BLOCK_DEPTH)
     elif language != "sql":
         yield Opaque(f"a function in {language}")
 
@@ -242,16 +261,12 @@ def _one_by_one(text: str) -> Iterator[ParsedStatement]:
                 yield ParsedStatement(statement, (Opaque(reason, statement.start),))
             continue
         try:
-            tree = postgast.parse(statement.text)
-        except postgast.PgQueryError as error:
-            offset = None if error.cursorpos is None else statement.start + max(error.cursorpos - 1, 0)
+            yield from [_parsed(statement, one, functions) for one in parse(statement.text)]
+        except ParseError as error:
+            offset = statement.start + max(error.cursorpos - 1, 0)
             yield ParsedStatement(statement, (Opaque(str(error), offset),))
-            continue
-        except _TooDeepError:
+        except TooDeepError:
             yield ParsedStatement(statement, (_shallow(statement.text),))
-            continue
-        for raw in tree.stmts:
-            yield _parsed(statement, raw.stmt, functions)
 
 
 _INSERT = re.compile(r'insert\s+into\s+(?:(\w+|"[^"]+")\s*\.\s*)?(\w+|"[^"]+")', re.IGNORECASE)
@@ -269,12 +284,12 @@ def _shallow(text: str) -> Operation:
     return Insert(Name(name or "", schema), re.search(r"\bselect\b", text, re.IGNORECASE) is not None)
 
 
-def _block_operations(text: str, node: Any, depth: int) -> Iterator[Operation]:
+def _block_operations(text: str, node: Node, depth: int) -> Iterator[Operation]:
     """Yield what the statements inside a DO block do; branches are taken as executed."""
-    for argument in node.args:
-        element = argument.def_elem
-        if element.defname == "language" and element.arg.string.sval != "plpgsql":
-            yield Opaque(f"a DO block in {element.arg.string.sval}")
+    for argument in node["args"]:
+        element = argument["DefElem"]
+        if element["defname"] == "language" and (language := element["arg"]["String"]["sval"]) != "plpgsql":
+            yield Opaque(f"a DO block in {language}")
             return
     yield from _plpgsql_operations(text, depth)
 
@@ -282,8 +297,8 @@ def _block_operations(text: str, node: Any, depth: int) -> Iterator[Operation]:
 def _plpgsql_operations(text: str, depth: int) -> Iterator[Operation]:
     """Yield what the PL/pgSQL of a DO block or CREATE FUNCTION does."""
     try:
-        functions = postgast.parse_plpgsql(text)
-    except (postgast.PgQueryError, json.JSONDecodeError) as error:
+        functions = parse_plpgsql(text)
+    except (ParseError, json.JSONDecodeError) as error:
         yield Opaque(f"the block cannot be read: {error}")
         return
     unread: list[str] = []
@@ -319,17 +334,15 @@ def _inner(sql: str, depth: int) -> Iterator[Operation]:
         yield Opaque("a DO block inside a DO block")
         return
     try:
-        tree = postgast.parse(sql)
-    except postgast.PgQueryError as error:
+        statements = [(one.kind, one.body) for one in parse(sql)]
+    except ParseError as error:
         yield Opaque(f"{error}, in: {sql}")
         return
-    except _TooDeepError:
+    except TooDeepError:
         yield Opaque(_TOO_DEEP)
         return
-    for raw in tree.stmts:
-        kind = raw.stmt.WhichOneof("node")
-        body = getattr(raw.stmt, kind)
-        if kind == "do_stmt":
+    for kind, body in statements:
+        if kind == "DoStmt":
             yield from _block_operations(sql, body, depth - 1)
         else:
             yield from operations_of(kind, body)
@@ -363,21 +376,20 @@ def _executed(expression: str, depth: int) -> list[Operation] | None:
     return None
 
 
-def _text(node: Any, unknown: str | None) -> str | None:
+def _text(node: Node, unknown: str | None) -> str | None:
     """Return the string that an expression makes, with `unknown` for each part that only the run tells.
 
     None where there is such a part and `unknown` is None, or where nothing of the string is known.
     """
-    kind = node.WhichOneof("node")
-    if kind == "a_const" and node.a_const.HasField("sval"):
-        return str(node.a_const.sval.sval)
-    if kind == "a_expr" and node.a_expr.name[-1].string.sval == "||":
-        left, right = _text(node.a_expr.lexpr, unknown), _text(node.a_expr.rexpr, unknown)
+    kind, body = opened(node)
+    if kind == "A_Const" and "sval" in body:
+        return str(body["sval"]["sval"])
+    if kind == "A_Expr" and _last_name(body["name"]) == "||":
+        left, right = (_text(body.get(side, NOTHING), unknown) for side in ("lexpr", "rexpr"))
         left, right = unknown if left is None else left, unknown if right is None else right
         return None if left is None or right is None else left + right
-    if kind == "func_call" and node.func_call.args and node.func_call.funcname[-1].string.sval == "format":
-        pattern = _text(node.func_call.args[0], None)
-        arguments = [_text(argument, None) for argument in node.func_call.args[1:]]
+    if kind == "FuncCall" and "args" in body and _last_name(body["funcname"]) == "format":
+        pattern, *arguments = (_text(argument, None) for argument in body["args"])
         if pattern is None or (unknown is None and None in arguments):
             return None
         return _formatted(pattern, arguments, unknown or "")

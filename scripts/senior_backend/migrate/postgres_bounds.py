@@ -11,7 +11,8 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from senior_backend.migrate.postgres_operations import PostgresExpression, tree
+from senior_backend.migrate.postgres_operations import PostgresExpression
+from senior_backend.migrate.postgres_tree import NOTHING, Node, opened, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,61 +108,65 @@ def _ends(bound: PartitionBound) -> tuple[str | None, str | None]:
     return (bound.lower or (None,))[0], (bound.upper or (None,))[0]
 
 
-def _checks(table: Table) -> Iterator[Any]:
+def _checks(table: Table) -> Iterator[Node]:
     for constraint in table.constraints.values():
         if constraint.kind == "check" and constraint.valid and isinstance(constraint.expression, PostgresExpression):
             yield constraint.expression.node
 
 
-def _conjuncts(node: Any) -> Iterator[Any]:
+def _conjuncts(node: Node) -> Iterator[Node]:
     """Yield the conditions that are joined by AND, with BETWEEN taken apart by `_comparisons`."""
-    if node.WhichOneof("node") == "bool_expr" and node.bool_expr.boolop == tree.AND_EXPR:
-        for argument in node.bool_expr.args:
+    if within(node, "BoolExpr").get("boolop") == "AND_EXPR":
+        for argument in node["BoolExpr"]["args"]:
             yield from _conjuncts(argument)
     else:
         yield node
 
 
-def _names(node: Any, column: str) -> bool:
+def _names(node: Node, column: str) -> bool:
     return column in PostgresExpression(node).columns
 
 
-def _comparisons(node: Any) -> list[_Comparison] | None:
+def _comparisons(node: Node) -> list[_Comparison] | None:
     """Return the comparisons that a condition is, joined by AND; None for anything else."""
-    if node.WhichOneof("node") != "a_expr":
+    if "A_Expr" not in node:
         return None
-    expression = node.a_expr
-    left, right = PostgresExpression(expression.lexpr), PostgresExpression(expression.rexpr)
-    if expression.kind == tree.AEXPR_BETWEEN and left.cast_of:
-        ends = [PostgresExpression(item).sql for item in expression.rexpr.list.items]
+    expression = node["A_Expr"]
+    kind, other = expression["kind"], expression.get("rexpr", NOTHING)
+    left, right = PostgresExpression(expression.get("lexpr", NOTHING)), PostgresExpression(other)
+    if kind == "AEXPR_BETWEEN" and left.cast_of:
+        ends = [PostgresExpression(item).sql for item in other["List"]["items"]]
         return [_Comparison(left.cast_of, ">=", ends[0]), _Comparison(left.cast_of, "<=", ends[1])]
-    operator = expression.name[-1].string.sval if expression.name else ""
-    if expression.kind != tree.AEXPR_OP or operator not in _FLIPPED:
+    operator = _operator(expression)
+    if kind != "AEXPR_OP" or operator not in _FLIPPED:
         return None
     if left.cast_of:
         return [_Comparison(left.cast_of, operator, right.sql)]
     return [_Comparison(right.cast_of, _FLIPPED[operator], left.sql)] if right.cast_of else None
 
 
-def _values(node: Any, operator: str = "=") -> list[str] | None:
+def _operator(expression: Node) -> str:
+    name: str = expression["name"][-1]["String"]["sval"]
+    return name
+
+
+def _values(node: Node, operator: str = "=") -> list[str] | None:
     """Return the values of `column IN (…)`, `= ANY (ARRAY[…])` or `= …`; None for anything else.
 
     With the operator `<>` those of `NOT IN (…)`, `<> ALL (ARRAY[…])` and `<> …`.
     """
-    if node.WhichOneof("node") != "a_expr" or node.a_expr.name[-1].string.sval != operator:
+    if "A_Expr" not in node or _operator(node["A_Expr"]) != operator:
         return None
-    expression = node.a_expr
-    right = expression.rexpr
-    if expression.kind == tree.AEXPR_IN:
-        return [PostgresExpression(item).sql for item in right.list.items]
-    if expression.kind in (tree.AEXPR_OP_ANY, tree.AEXPR_OP_ALL):
-        while right.WhichOneof("node") == "type_cast":
-            right = right.type_cast.arg
-        return [PostgresExpression(item).sql for item in right.a_array_expr.elements]
-    return [PostgresExpression(right).sql] if expression.kind == tree.AEXPR_OP else None
+    kind, right = node["A_Expr"]["kind"], PostgresExpression(node["A_Expr"].get("rexpr", NOTHING))
+    if kind == "AEXPR_IN":
+        return [PostgresExpression(item).sql for item in right.node["List"]["items"]]
+    if kind in ("AEXPR_OP_ANY", "AEXPR_OP_ALL"):
+        elements = within(right.without_casts, "A_ArrayExpr").get("elements", ())
+        return [PostgresExpression(item).sql for item in elements]
+    return [right.sql] if kind == "AEXPR_OP" else None
 
 
-def _listed(fact: Any, bound: PartitionBound) -> bool:
+def _listed(fact: Node, bound: PartitionBound) -> bool:
     values = _values(fact)
     if values is None:
         return False
@@ -169,7 +174,7 @@ def _listed(fact: Any, bound: PartitionBound) -> bool:
     return all(_among(value, wanted) for value in values)
 
 
-def _at_end(fact: Any, column: str, end: str, operators: tuple[str, str], *, several: bool) -> bool:
+def _at_end(fact: Node, column: str, end: str, operators: tuple[str, str], *, several: bool) -> bool:
     """Whether a condition keeps rows on the right side of one end of a range."""
     at_lower = operators[0] == ">="
     for comparison in _comparisons(fact) or ():
@@ -183,17 +188,17 @@ def _at_end(fact: Any, column: str, end: str, operators: tuple[str, str], *, sev
     return False
 
 
-def _contradicts(node: Any, column: str, bound: PartitionBound) -> bool:
+def _contradicts(node: Node, column: str, bound: PartitionBound) -> bool:
     """Whether a condition is false for every row of `bound`."""
-    kind = node.WhichOneof("node")
-    if kind == "bool_expr":
-        arguments = node.bool_expr.args
-        if node.bool_expr.boolop == tree.NOT_EXPR:
+    kind, body = opened(node)
+    if kind == "BoolExpr":
+        arguments = body["args"]
+        if body["boolop"] == "NOT_EXPR":
             return _follows(arguments[0], column, bound)
-        every: Callable[[Any], bool] = all if node.bool_expr.boolop == tree.OR_EXPR else any
+        every: Callable[[Any], bool] = all if body["boolop"] == "OR_EXPR" else any
         return every(_contradicts(argument, column, bound) for argument in arguments)
-    if kind == "null_test":
-        return bool(node.null_test.nulltesttype == tree.IS_NULL and None not in bound.values)
+    if kind == "NullTest":
+        return body["nulltesttype"] == "IS_NULL" and None not in bound.values
     if bound.strategy == "list":
         values, ruled_out = _values(node), _values(node, "<>")
         wanted = [value for value in bound.values if value is not None]
@@ -215,17 +220,17 @@ def _contradicts(node: Any, column: str, bound: PartitionBound) -> bool:
     return False
 
 
-def _follows(node: Any, column: str, bound: PartitionBound) -> bool:
+def _follows(node: Node, column: str, bound: PartitionBound) -> bool:
     """Whether a condition is true for every row of `bound`."""
-    kind = node.WhichOneof("node")
-    if kind == "bool_expr":
-        arguments = node.bool_expr.args
-        if node.bool_expr.boolop == tree.NOT_EXPR:
+    kind, body = opened(node)
+    if kind == "BoolExpr":
+        arguments = body["args"]
+        if body["boolop"] == "NOT_EXPR":
             return _contradicts(arguments[0], column, bound)
-        every: Callable[[Any], bool] = all if node.bool_expr.boolop == tree.AND_EXPR else any
+        every: Callable[[Any], bool] = all if body["boolop"] == "AND_EXPR" else any
         return every(_follows(argument, column, bound) for argument in arguments)
-    if kind == "null_test":
-        return bool(node.null_test.nulltesttype == tree.IS_NOT_NULL)
+    if kind == "NullTest":
+        return bool(body["nulltesttype"] == "IS_NOT_NULL")
     if bound.strategy == "list":
         values = _values(node)
         return values is not None and all(_among(other, values) for other in bound.values if other is not None)

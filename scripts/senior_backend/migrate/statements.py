@@ -12,10 +12,10 @@ from __future__ import annotations
 import bisect
 import functools
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from senior_backend.console.errors import InputError
+from senior_backend.migrate.values import value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Engine = Literal["postgresql", "mysql", "mariadb", "sqlite"]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Statement:
     r"""One statement; `start` and `end` are character offsets into the whole text, `line` and `column` count from 1.
 

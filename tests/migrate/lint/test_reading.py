@@ -169,6 +169,24 @@ def test_what_is_too_deep_is_reported_where_it_matters() -> None:
     assert (operation.table, operation.from_query) == (ops.Name("b", "A"), True)
 
 
+@pytest.mark.parametrize(
+    ("sql", "operations"),
+    [
+        ('INSERT INTO a.b VALUES (1, \'"fromClause":\'), (2, $$"withClause":{"stmt":$$)', [("b", False)]),
+        ("INSERT INTO b SELECT 1", [("b", False)]),
+        ("INSERT INTO b SELECT n FROM c", [("b", True)]),
+        ("INSERT INTO b VALUES ((SELECT max(n) FROM c))", [("b", False)]),
+        ("WITH w AS (INSERT INTO c SELECT n FROM d) INSERT INTO b VALUES (1)", [("c", True), ("b", False)]),
+        ("INSERT INTO b VALUES (" + "1 + " * 200 + "1)", [("b", False)]),
+    ],
+)
+def test_an_insert_tells_its_tables_and_whether_a_query_fills_them(
+    sql: str, operations: list[tuple[str, bool]]
+) -> None:
+    (parsed,) = read_statements(sql, "postgresql")
+    assert [(one.table.name, one.from_query) for one in parsed.operations if isinstance(one, ops.Insert)] == operations
+
+
 def test_a_block_in_another_language_is_not_understood() -> None:
     assert opaque("DO LANGUAGE plpython3u $$ import os $$;", "postgresql")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.migrate_lint import ENVIRONMENT, KINDS, SMALL, compare, corpus
+from benchmarks.migrate_lint import ENVIRONMENT, KINDS, QUIET, SMALL, compare, corpus
 from benchmarks.migrate_lint import commands as both
 from senior_backend.migrate.catalog import Catalog
 from senior_backend.migrate.hazards.registry import rules_for
@@ -60,7 +60,16 @@ def test_a_large_file_takes_at_most_twice_as_long_as_squawk(tmp_path: Path) -> N
     path.write_text(corpus(10_000))
     wanted = ("squawk", "db_migrate lint")
     results = compare({name: command for name, command in both(path).items() if name in wanted}, rounds=3)
-    assert results["db_migrate lint"] <= 2 * results["squawk"], results
+    assert results["db_migrate lint"].wall <= 2 * results["squawk"].wall, results
+
+
+@pytest.mark.timing
+@pytest.mark.slow
+def test_a_large_file_without_a_finding_takes_at_most_twice_the_processor_time_of_squawk(tmp_path: Path) -> None:
+    path = tmp_path / "large.sql"
+    path.write_text(corpus(10_000, QUIET))
+    results = compare({name: command for name, command in both(path).items() if "JSON" in name}, rounds=4)
+    assert results["db_migrate lint, JSON"].cpu <= 2 * results["squawk, JSON"].cpu, results
 
 
 def processor_seconds(command: list[str]) -> float:

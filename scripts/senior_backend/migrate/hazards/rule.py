@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from senior_backend.migrate.values import value
+
 if TYPE_CHECKING:
     from senior_backend.console.report import Severity
     from senior_backend.migrate.catalog import Catalog, Table
@@ -37,7 +39,7 @@ class Example:
     engine: Engine | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Hazard:
     """One finding of one rule; `table` is the object it is about, `fix` the safe way with the user's names."""
 

@@ -11,52 +11,51 @@ from senior_backend.migrate.hazards.rule import Context, Example, Hazard, Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from senior_backend.migrate.operations import Constraint, Name
+    from senior_backend.migrate.operations import Constraint, Name, ParsedStatement
 
 
 def finish(context: Context) -> Iterator[Hazard]:
     """Report foreign keys of this migration that no index serves at its end."""
     seen: set[tuple[str, tuple[str, ...]]] = set()
+    for parsed, table_name, constraint in foreign_keys(context):
+        table = context.table(table_name)
+        key = (str(table_name), constraint.columns)
+        if table is None or table.temporary or key in seen or not constraint.columns:
+            continue
+        seen.add(key)
+        if constraint.columns[0] not in table.columns and table.complete:
+            continue  # dropped again
+        if table.indexed_first(constraint.columns) or table.indexed_first(constraint.columns[:1]):
+            continue
+        name = text.shortened("_".join((table_name.name, *constraint.columns)), "_idx")
+        concurrently = "" if table.unit == context.number else "CONCURRENTLY "
+        yield Hazard(
+            f"no index starts with {', '.join(constraint.columns)}: every DELETE or key change in "
+            f"{constraint.references} reads all of {table_name}",
+            f"CREATE INDEX {concurrently}{text.identifier(name)} ON {text.name(table_name)} "
+            f"({text.columns(constraint.columns)});",
+            str(table_name),
+            severity="info" if table.unit == context.number or not table.complete else None,
+            statement=parsed,
+        )
+
+
+def foreign_keys(context: Context) -> Iterator[tuple[ParsedStatement, Name, Constraint]]:
+    """Yield the foreign keys that a migration makes, with their statements and tables."""
     for parsed in context.statements:
         for operation in parsed.operations:
-            for table_name, constraint in foreign_keys(operation):
-                table = context.table(table_name)
-                key = (str(table_name), constraint.columns)
-                if table is None or table.temporary or key in seen or not constraint.columns:
-                    continue
-                seen.add(key)
-                if constraint.columns[0] not in table.columns and table.complete:
-                    continue  # dropped again
-                if table.indexed_first(constraint.columns) or table.indexed_first(constraint.columns[:1]):
-                    continue
-                name = text.shortened("_".join((table_name.name, *constraint.columns)), "_idx")
-                concurrently = "" if table.unit == context.number else "CONCURRENTLY "
-                yield Hazard(
-                    f"no index starts with {', '.join(constraint.columns)}: every DELETE or key change in "
-                    f"{constraint.references} reads all of {table_name}",
-                    f"CREATE INDEX {concurrently}{text.identifier(name)} ON {text.name(table_name)} "
-                    f"({text.columns(constraint.columns)});",
-                    str(table_name),
-                    severity="info" if table.unit == context.number or not table.complete else None,
-                    statement=parsed,
-                )
-
-
-def foreign_keys(operation: ops.Operation) -> Iterator[tuple[Name, Constraint]]:
-    """Yield the foreign keys that an operation makes, with their tables."""
-    if isinstance(operation, ops.AddConstraint):
-        constraints: tuple[Constraint, ...] = (operation.constraint,)
-        table = operation.table
-    elif isinstance(operation, ops.AddColumn):
-        constraints, table = operation.column.constraints, operation.table
-    elif isinstance(operation, ops.CreateTable):
-        inline = tuple(item for column in operation.columns for item in column.constraints)
-        constraints, table = (*operation.constraints, *inline), operation.table
-    else:
-        return
-    for constraint in constraints:
-        if constraint.kind == "foreign-key":
-            yield table, constraint
+            if isinstance(operation, ops.AddConstraint):
+                constraints: tuple[Constraint, ...] = (operation.constraint,)
+            elif isinstance(operation, ops.AddColumn):
+                constraints = operation.column.constraints
+            elif isinstance(operation, ops.CreateTable):
+                inline = (item for column in operation.columns for item in column.constraints)
+                constraints = (*operation.constraints, *inline)
+            else:
+                continue
+            for constraint in constraints:
+                if constraint.kind == "foreign-key":
+                    yield parsed, operation.table, constraint
 
 
 RULE = Rule(

@@ -25,11 +25,9 @@ _KINDS = {
 
 def finish(context: Context) -> Iterator[Hazard]:
     """Report keys that cannot hold all values of their parent, or that PostgreSQL refuses."""
-    for parsed in context.statements:
-        for operation in parsed.operations:
-            for table, constraint in foreign_keys(operation):
-                for hazard in _judge(table, constraint, context):
-                    yield replace(hazard, statement=parsed)
+    for parsed, table, constraint in foreign_keys(context):
+        for hazard in _judge(table, constraint, context):
+            yield replace(hazard, statement=parsed)
 
 
 def _judge(table: Name, constraint: Constraint, context: Context) -> Iterator[Hazard]:
