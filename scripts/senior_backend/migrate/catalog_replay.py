@@ -228,7 +228,7 @@ def _add_index(catalog: Catalog, table: Table, index: Index) -> None:
     for partition in () if index.on_parent_only else table.partitions:
         child = catalog.table(partition)
         if child is not None:
-            _inherit_indexes(catalog, table, child)
+            _inherit_index(catalog, index, child)
 
 
 def _create_index(catalog: Catalog, op: ops.CreateIndex, unit: int | None) -> None:
@@ -261,27 +261,32 @@ def _create_index(catalog: Catalog, op: ops.CreateIndex, unit: int | None) -> No
 
 
 def _inherit_indexes(catalog: Catalog, parent: Table, child: Table) -> None:
-    """Give a partition the constraints and indexes of its parent that it has not got; PostgreSQL names the indexes."""
+    """Give a new partition the constraints and indexes of its parent that it has not got."""
     for constraint in parent.constraints.values():
         if constraint.kind in ("check", "foreign-key") and constraint.name not in child.constraints:
             _add_constraint(catalog, child, constraint)
     for index in list(parent.indexes.values()):
-        if any(
-            (own.columns, own.unique, own.where) == (index.columns, index.unique, index.where)
-            for own in child.indexes.values()
-        ):
-            continue
-        middle = () if index.backs == "primary-key" else tuple(column or "expr" for column in index.columns)
-        suffix = {"primary-key": "pkey", "unique": "key", "exclude": "excl"}.get(index.backs or "", "idx")
-        name = "_".join((child.name.name, *middle, suffix))
-        number = 1
-        while name in child.indexes:
-            name, number = f"{'_'.join((child.name.name, *middle, suffix))}{number}", number + 1
-        if index.backs in ("primary-key", "unique"):
-            kind: ConstraintKind = "primary-key" if index.backs == "primary-key" else "unique"
-            columns = tuple(column for column in index.columns if column)
-            child.constraints[name] = Constraint(kind, name, columns)
-        _add_index(catalog, child, replace(index, name=name, valid=True, on_parent_only=False))
+        _inherit_index(catalog, index, child)
+
+
+def _inherit_index(catalog: Catalog, index: Index, child: Table) -> None:
+    """Give a partition an index of its parent, unless it has one like it; PostgreSQL chooses the name."""
+    if any(
+        (own.columns, own.unique, own.where) == (index.columns, index.unique, index.where)
+        for own in child.indexes.values()
+    ):
+        return
+    middle = () if index.backs == "primary-key" else tuple(column or "expr" for column in index.columns)
+    suffix = {"primary-key": "pkey", "unique": "key", "exclude": "excl"}.get(index.backs or "", "idx")
+    name = "_".join((child.name.name, *middle, suffix))
+    number = 1
+    while name in child.indexes:
+        name, number = f"{'_'.join((child.name.name, *middle, suffix))}{number}", number + 1
+    if index.backs in ("primary-key", "unique"):
+        kind: ConstraintKind = "primary-key" if index.backs == "primary-key" else "unique"
+        columns = tuple(column for column in index.columns if column)
+        child.constraints[name] = Constraint(kind, name, columns)
+    _add_index(catalog, child, replace(index, name=name, valid=True, on_parent_only=False))
 
 
 def _attach_index(catalog: Catalog, op: ops.AttachIndex, unit: int | None) -> None:
