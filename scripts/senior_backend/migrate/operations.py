@@ -553,9 +553,10 @@ class Truncate(TableOperation):
 
 @_operation
 class Insert(TableOperation):
-    """INSERT, REPLACE, COPY ... FROM or MERGE; `from_query` where the rows come out of a query."""
+    """INSERT, REPLACE, COPY ... FROM or MERGE; `from_query` where a query gives the rows, `reads` are its tables."""
 
     from_query: bool = False
+    reads: tuple[Name, ...] = ()
 
 
 @_operation

@@ -703,8 +703,8 @@ def _delete(node: Node) -> Iterator[Operation]:
 
 def _insert(node: Node) -> Iterator[Operation]:
     yield from _common_tables(node)
-    query = node.select_stmt.select_stmt
-    yield ops.Insert(_relation(node.relation), bool(query.from_clause))
+    table, copies = _relation(node.relation), bool(node.select_stmt.select_stmt.from_clause)
+    yield ops.Insert(table, copies, tuple(one for one in _tables_read(node) if one != table) if copies else ())
 
 
 def _copy(node: Node) -> Iterator[Operation]:

@@ -139,6 +139,27 @@ def test_a_new_table_is_left_alone(rewrite: Any) -> None:
     assert (code, written) == (0, {})
 
 
+def test_rows_are_copied_behind_the_commit_of_the_lock_and_not_without_need(rewrite: Any) -> None:
+    code, _, written = rewrite(
+        "-- migrate:up\nCREATE TABLE notes (user_id bigint, note text);\n"
+        "INSERT INTO notes SELECT id, note FROM users;\nCREATE INDEX notes_user ON notes (user_id);\n-- migrate:down\n"
+    )
+    assert (code, written) == (0, {})
+    code, _, written = rewrite(
+        "-- migrate:up\nCREATE TABLE ages (user_id bigint REFERENCES users, age int);\n"
+        "INSERT INTO ages SELECT id, age FROM users;\nDELETE FROM teams WHERE id < 0;\n"
+        "CREATE INDEX ages_user ON ages (user_id);\n-- migrate:down\nDROP TABLE ages;\n",
+        name="20260103000000_ages.sql",
+    )
+    assert code == 0
+    lock, copy, index = written.values()
+    assert "CREATE TABLE ages" in lock
+    assert "INSERT" not in lock
+    assert "INSERT INTO ages" in copy
+    assert "DELETE FROM teams" in copy
+    assert "CREATE INDEX CONCURRENTLY ages_user" in index
+
+
 def test_an_existing_file_is_not_overwritten(rewrite: Any) -> None:
     text = "-- migrate:up\nCREATE INDEX i ON users (note);\n-- migrate:down\n"
     assert rewrite(text)[0] == 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
+from senior_backend.migrate import row_changes
 from senior_backend.migrate.catalog_replay import apply
 from senior_backend.migrate.lint import read_statements
 from senior_backend.migrate.postgres_locks import locks
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from senior_backend.migrate.operations import Column, Operation, ParsedStatement
     from senior_backend.migrate.statements import Engine
 
+NUMBERS = 1000
+"""How far the numbers of two migrations are apart; those in between are for the files into which one is parted."""
 NO_WAY_BACK = "the migration that this came from has no way back"
 
 
@@ -170,7 +173,9 @@ def plan(
             if steps is None:
                 result.kept += 1
                 result.rewritten += piece.parted
-                parts.append(_kept(piece, lead, catalog, number, transaction=transaction))
+                parts.append(_kept(piece, lead, context, transaction=transaction))
+                if parts[-1].step.changes_rows and any(one.step.tables for one in parts[:-1]):
+                    number += 1  # a file of its own: tables that were new until here may be in use behind it
             else:
                 result.rewritten += 1
                 parts.extend(Part(lead if i == 0 else "", step, kept=False) for i, step in enumerate(steps))
@@ -233,14 +238,15 @@ def _rewrite(piece: Piece, context: Context, result: Plan, undone: set[str]) -> 
     return None
 
 
-def _kept(piece: Piece, lead: str, catalog: Catalog, number: int, *, transaction: bool) -> Part:
-    tables = set()
+def _kept(piece: Piece, lead: str, context: Context, *, transaction: bool) -> Part:
+    catalog, tables = context.catalog, set()
     for operation in piece.operations:
         for name, _ in locks(operation, catalog) if catalog.engine == "postgresql" else ():
             known = catalog.table(name)
-            if known is None or known.unit != number:
+            if known is None or known.unit != context.number:
                 tables.add(str(name))
-    step = Step("keep", "", (piece.text,), transaction=transaction, tables=frozenset(tables))
+    changes = any(row_changes.take_time(operation, context) for operation in piece.operations)
+    step = Step("keep", "", (piece.text,), transaction=transaction, tables=frozenset(tables), changes_rows=changes)
     return Part(lead, step, True, piece.head, piece.action)
 
 
@@ -289,6 +295,8 @@ def _fits(current: Sequence[Part], part: Part) -> bool:
     if not step.transaction:
         # Some tools send a file as one query, and so as one transaction: only what the user kept together stays so.
         return first.stage == step.stage == "keep"
+    if step.changes_rows and any(one.step.tables for one in current):
+        return False
     together = step.tables.union(*(one.step.tables for one in current))
     return len(together) <= 1 or together == first.tables
 
