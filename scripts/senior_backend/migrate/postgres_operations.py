@@ -381,7 +381,7 @@ def _alter_table(node: Node) -> Iterator[Operation]:
             if command.subtype == tree.AT_AttachPartition:
                 yield ops.AttachIndex(table, _relation(getattr(command, "def").partition_cmd.name))
             else:
-                yield ops.AlterObject("index", table, "options")
+                yield ops.AlterObject("index", table, _ACTIONS.get(command.subtype, "options"))
         return
     if node.objtype in (*_VIEWS, tree.OBJECT_SEQUENCE, tree.OBJECT_TYPE):
         kind = _OBJECT_WORDS[node.objtype]
@@ -865,6 +865,9 @@ _READERS: dict[str, Callable[[Node], Iterator[Operation]]] = {
     "grant_stmt": _grant,
     "alter_owner_stmt": _owner,
     "alter_function_stmt": _alter("function", "options"),
+    "alter_table_move_all_stmt": lambda node: iter(
+        (ops.AlterObject(_OBJECT_WORDS[node.objtype], Name(node.orig_tablespacename), "move-all"),)
+    ),
     "alter_role_stmt": _alter("role", "options"),
     "alter_role_set_stmt": _alter("role", "options"),
     "alter_database_stmt": _alter("database", "options", "dbname"),
