@@ -588,6 +588,11 @@ class LockTable(TableOperation):
 
 
 @_operation
+class LockServer(Operation):
+    """FLUSH TABLES WITH READ LOCK of MySQL and MariaDB: nobody writes to any table of the server."""
+
+
+@_operation
 class Vacuum(Operation):
     """VACUUM, CLUSTER, ANALYZE and OPTIMIZE; `rewrites` for VACUUM FULL and the like. `table` None is all of them."""
 
