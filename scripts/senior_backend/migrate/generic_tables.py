@@ -518,8 +518,7 @@ class AlterTable:
     def _alter(self) -> Iterator[Operation]:
         cursor = self.cursor
         if cursor.at_any("INDEX", "CHECK", "CONSTRAINT") and cursor.peek(2) is not None:
-            cursor.until(",")
-            yield ops.AlterTable(self.table, "alter-index")
+            yield self._alter_part(cursor.next().value)
             return
         cursor.accept("COLUMN")
         target = cursor.identifier()
@@ -534,6 +533,17 @@ class AlterTable:
             yield ops.AlterTable(self.table, "alter-column", target)
         else:
             raise cursor.problem("expected SET or DROP DEFAULT")
+
+    def _alter_part(self, kind: str) -> Operation:
+        """Read what becomes of an index, or whether MySQL enforces a CHECK."""
+        cursor = self.cursor
+        part = cursor.identifier()
+        if kind != "INDEX" and cursor.accept("ENFORCED"):
+            return ops.AlterTable(self.table, "enforce-check", part)
+        if kind != "INDEX" and cursor.accept("NOT", "ENFORCED"):
+            return ops.AlterTable(self.table, "suspend-check", part)
+        cursor.until(",")
+        return ops.AlterTable(self.table, "alter-index", part)
 
     def _convert(self) -> Iterator[Operation]:
         self.cursor.expect("TO")
