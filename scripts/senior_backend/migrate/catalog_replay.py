@@ -178,7 +178,9 @@ def _add_constraint(catalog: Catalog, table: Table, constraint: Constraint) -> N
     name = constraint.name or constraint.using_index
     if name is None:
         name = constraint_name(table, constraint)
-        if constraint.kind in ("unique", "primary-key", "exclude"):
+        if constraint.kind == "unique" and catalog.engine in ("mysql", "mariadb"):
+            name = _mysql_index_name(table, tuple(map(catalog.fold, constraint.columns)))
+        elif constraint.kind in ("unique", "primary-key", "exclude"):
             name = _free_index_name(catalog, table, name)
     columns = tuple(map(catalog.fold, constraint.columns))
     if constraint.using_index is not None:
@@ -221,7 +223,7 @@ def _add_index(catalog: Catalog, table: Table, index: Index) -> None:
     key = catalog.fold(index.name)
     place = (table.name.schema or DEFAULT_SCHEMA, key)
     former = catalog.tables.get(catalog.index_tables.get(place, place))
-    if former is not None and former is not table and catalog.engine == "postgresql":
+    if former is not None and former is not table and catalog.engine not in ("mysql", "mariadb"):
         former.indexes.pop(key, None)  # a schema has one index of a name: that one must be gone
     table.indexes[key] = index
     catalog.index_tables[place] = catalog.key(table.name)
@@ -235,9 +237,7 @@ def _create_index(catalog: Catalog, op: ops.CreateIndex, unit: int | None) -> No
     del unit
     table = _table(catalog, op.table)
     columns = tuple(catalog.fold(column.name) if column.name else None for column in op.columns)
-    name = op.name or _free_index_name(
-        catalog, table, _object_name(table.name.name, "_".join(column or "expr" for column in columns), "idx")
-    )
+    name = op.name or _index_name(catalog, table, columns)
     if op.if_not_exists and catalog.fold(name) in table.indexes:
         return
     mentioned = {column for column in columns if column} | set(map(catalog.fold, op.include))
@@ -256,8 +256,29 @@ def _create_index(catalog: Catalog, op: ops.CreateIndex, unit: int | None) -> No
             valid=not (op.only and table.partitions),
             mentioned=frozenset(mentioned),
             on_parent_only=op.only,
+            keys=tuple(key._replace(name=column) for key, column in zip(op.columns, columns, strict=True)),
+            include=tuple(map(catalog.fold, op.include)),
+            nulls_distinct=op.nulls_distinct,
         ),
     )
+
+
+def _index_name(catalog: Catalog, table: Table, columns: tuple[str | None, ...]) -> str:
+    """Return the name that the server gives to an index without one."""
+    if catalog.engine in ("mysql", "mariadb"):
+        return _mysql_index_name(table, columns)
+    base = _object_name(table.name.name, "_".join(column or "expr" for column in columns), "idx")
+    return _free_index_name(catalog, table, base)
+
+
+def _mysql_index_name(table: Table, columns: tuple[str | None, ...]) -> str:
+    """Return the first column, with a number behind it where the table has such an index already."""
+    base = (columns[0] if columns else None) or "functional_index"
+    name, number = base, 1
+    while name in table.indexes:
+        number += 1
+        name = f"{base}_{number}"
+    return name
 
 
 def _inherit_indexes(catalog: Catalog, parent: Table, child: Table) -> None:
@@ -465,6 +486,8 @@ def _rename_in(catalog: Catalog, table: Table, old: str, new_name: str) -> None:
                 index,
                 columns=tuple(new if column == old else column for column in index.columns),
                 mentioned=index.mentioned - {old} | {new},
+                keys=tuple(key._replace(name=new) if key.name == old else key for key in index.keys),
+                include=tuple(new if column == old else column for column in index.include),
             )
     for key, constraint in list(table.constraints.items()):
         if old in constraint.columns:

@@ -62,12 +62,17 @@ def key_columns(text: str, tokens: list[Token]) -> tuple[IndexColumn, ...]:
             and (len(part) == 1 or part[1].value in ("ASC", "DESC", "COLLATE"))
             and part[0].kind in ("word", "name", "string")
         ):
-            found.append(IndexColumn(_plain(part[0])))
+            found.append(IndexColumn(_plain(part[0]), options=_order(part[1:])))
         elif len(part) >= 4 and part[0].kind in ("word", "name") and part[2].kind == "number":
-            found.append(IndexColumn(_plain(part[0]), None, int(part[2].text)))
+            found.append(IndexColumn(_plain(part[0]), None, int(part[2].text), _order(part[4:])))
         else:
             found.append(IndexColumn(None, TextExpression(text, part)))
     return tuple(found)
+
+
+def _order(tokens: list[Token]) -> str:
+    """Return collation and order of a key where it has others than the usual ones."""
+    return " ".join(token.value.upper() for token in tokens if token.value != "ASC")
 
 
 def _plain(token: Token) -> str:

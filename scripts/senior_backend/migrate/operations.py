@@ -120,11 +120,15 @@ class Column:
 
 
 class IndexColumn(NamedTuple):
-    """One key of an index: a column, or an expression."""
+    """One key of an index: a column, or an expression.
+
+    `options` are collation, operator class and order where they are not the default ones, as SQL.
+    """
 
     name: str | None
     expression: Expression | None = None
     length: int | None = None
+    options: str = ""
 
 
 class ColumnUse(NamedTuple):
@@ -348,6 +352,7 @@ class CreateIndex(TableOperation):
     where: Expression | None = None
     include: tuple[str, ...] = ()
     kind: str | None = None
+    nulls_distinct: bool = True
 
 
 @_operation

@@ -345,12 +345,7 @@ def _index(node: Node) -> Iterator[Operation]:
     yield ops.CreateIndex(
         _relation(node.relation),
         node.idxname or None,
-        tuple(
-            IndexColumn(element.index_elem.name or None)
-            if element.index_elem.name
-            else IndexColumn(None, PostgresExpression(element.index_elem.expr))
-            for element in node.index_params
-        ),
+        tuple(_index_key(element.index_elem) for element in node.index_params),
         node.unique,
         node.concurrent,
         node.if_not_exists,
@@ -358,7 +353,22 @@ def _index(node: Node) -> Iterator[Operation]:
         node.access_method,
         PostgresExpression(node.where_clause) if node.HasField("where_clause") else None,
         tuple(element.index_elem.name for element in node.index_including_params),
+        nulls_distinct=not node.nulls_not_distinct,
     )
+
+
+def _index_key(node: Node) -> IndexColumn:
+    name = node.name or None
+    descending, nulls = node.ordering == tree.SORTBY_DESC, node.nulls_ordering
+    named = [f'COLLATE "{one}"' for one in _strings(node.collation)[-1:]]
+    named += [f'"{one}"' for one in _strings(node.opclass)[-1:]]
+    if node.opclassopts:
+        settings = (f"{item.def_elem.defname}={_value(item.def_elem)}" for item in node.opclassopts)
+        named[-1] += f" ({', '.join(settings)})"
+    order = ["DESC"] if descending else []
+    if nulls not in (tree.SORTBY_NULLS_DEFAULT, tree.SORTBY_NULLS_FIRST if descending else tree.SORTBY_NULLS_LAST):
+        order.append("NULLS LAST" if descending else "NULLS FIRST")
+    return IndexColumn(name, None if name else PostgresExpression(node.expr), None, " ".join((*named, *order)))
 
 
 _OBJECT_WORDS = {

@@ -177,3 +177,15 @@ def test_no_writer_gets_past_a_flush_with_read_lock(
             writer.execute("INSERT INTO orgs VALUES (1, 'a')")
         cursor.execute("UNLOCK TABLES")
         assert writer.execute("INSERT INTO orgs VALUES (1, 'a')") == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "example", "bad", "engine"),
+    [case for case in ON_SERVER if cast("Rule", case.values[0]).id == "my-duplicate-index"],
+)
+def test_the_server_notes_the_same_duplicates(
+    rule: Rule, example: Example, bad: bool, engine: Engine, cursor: Cursor
+) -> None:
+    _execute(cursor, example.setup + example.sql)
+    cursor.execute("SHOW WARNINGS")
+    assert (1831 in {row[1] for row in cursor.fetchall()}) is bad

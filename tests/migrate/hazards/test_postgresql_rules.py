@@ -208,6 +208,31 @@ def test_measuring_tells_a_scan_from_none(connection: psycopg.Connection) -> Non
     assert sum(quiet.reads.values()) == 0
 
 
+_SAME_INDEXES = """
+    SELECT indrelid::regclass FROM pg_index WHERE indisvalid AND indimmediate GROUP BY
+    indrelid, indkey, indclass, indcollation, indoption, indisunique, indnkeyatts, pg_get_expr(indexprs, indrelid),
+    pg_get_expr(indpred, indrelid) HAVING count(*) > 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "example", "bad"),
+    [case for case in ON_SERVER if cast("Rule", case.values[0]).id == "pg-duplicate-index"],
+)
+def test_the_server_has_the_same_index_twice(
+    rule: Rule, example: Example, bad: bool, connection: psycopg.Connection
+) -> None:
+    if example.setup:
+        connection.execute(example.setup)
+    if example.transaction:
+        connection.execute("BEGIN")
+    for statement in split(example.sql, "postgresql"):
+        connection.execute(statement.text)
+    assert bool(connection.execute(_SAME_INDEXES).fetchall()) is bad
+    if example.transaction:
+        connection.execute("ROLLBACK")
+
+
 @pytest.fixture
 def tablespace(postgresql_server: str, example_database: str) -> Iterator[str]:
     """Name of an empty tablespace; who uses it rolls back."""
