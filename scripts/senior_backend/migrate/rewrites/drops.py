@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
+from senior_backend.migrate.rewrites import parts
 from senior_backend.migrate.rewrites.constraints import without_foreign_key
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
 from senior_backend.migrate.rewrites.sql import ident, made, table_name
@@ -31,15 +32,21 @@ def _column(operation: ops.DropColumn, context: Context) -> Rewrite | None:
     t, c = table_name(name), ident(column)
     steps: list[Step] = []
     if known is not None and known.not_null and known.default is None and not known.identity and not known.generated:
+        again, check = parts.not_null_again(name, column)
         steps.append(
             Step(
                 "expand",
                 f"let a version of the application that no longer writes {name}.{column} insert rows",
                 (f"ALTER TABLE {t} ALTER COLUMN {c} DROP NOT NULL",),
-                (f"ALTER TABLE {t} ALTER COLUMN {c} SET NOT NULL",),
+                (
+                    f"ALTER TABLE {t} ALTER COLUMN {c} SET NOT NULL",
+                    f"ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {check}",
+                ),
                 tables=frozenset({str(name)}),
+                alone=True,
             )
         )
+        steps += again
     steps.append(
         Step(
             "contract",
