@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from senior_backend.migrate.operations import Column, Constraint, Name, PartitionBound, PartitionKey, Type
+from senior_backend.migrate.operations import Column, Constraint, IndexColumn, Name, PartitionBound, PartitionKey, Type
 from senior_backend.migrate.values import value
 
 if TYPE_CHECKING:
@@ -39,6 +39,10 @@ class Index:
     mentioned: frozenset[str] = frozenset()
     backs: str | None = None
     on_parent_only: bool = False
+    keys: tuple[IndexColumn, ...] = ()
+    """Its keys whole, where they are known to be more than `columns`."""
+    include: tuple[str, ...] = ()
+    nulls_distinct: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 from senior_backend.console.errors import UnavailableError
 from senior_backend.migrate.catalog import Catalog, Dependent, Domain, Index, Table, TableKind
 from senior_backend.migrate.catalog_replay import apply
-from senior_backend.migrate.operations import Column, Constraint, ConstraintKind, Name, PartitionKey, Type
+from senior_backend.migrate.operations import (
+    Column,
+    Constraint,
+    ConstraintKind,
+    CreateIndex,
+    Name,
+    PartitionKey,
+    Type,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -246,7 +254,7 @@ def _constraints(database: Database, catalog: Catalog, tables: dict[int, Table])
 
 
 def _indexes(database: Database, catalog: Catalog, tables: dict[int, Table]) -> None:
-    for oid, name, columns, keys, unique, valid, method, where, mentioned, backs in database.query(
+    rows = database.query(
         "SELECT i.indrelid::bigint, c.relname, "
         "(SELECT array_agg(a.attname ORDER BY k.place) "
         "FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (number, place) "
@@ -256,12 +264,14 @@ def _indexes(database: Database, catalog: Catalog, tables: dict[int, Table]) -> 
         "ON a.attrelid = i.indrelid AND a.attnum = d.refobjsubid "
         "WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid AND d.refobjid = i.indrelid), "
         "(SELECT x.contype::text FROM pg_constraint AS x "
-        "WHERE x.conindid = i.indexrelid AND x.contype IN ('p', 'u', 'x') LIMIT 1) "
+        "WHERE x.conindid = i.indexrelid AND x.contype IN ('p', 'u', 'x') LIMIT 1), "
+        "pg_get_indexdef(i.indexrelid) "
         "FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_am AS m ON m.oid = c.relam"
-    ):
-        table = tables.get(oid)
-        if table is None:
-            continue
+    )
+    known = [row for row in rows if row[0] in tables]
+    for row, definition in zip(known, _definitions([row[-1] for row in known]), strict=True):
+        oid, name, columns, keys, unique, valid, method, where, mentioned, backs = row[:-1]
+        table = tables[oid]
         key_columns = tuple(columns or ())[:keys]
         table.indexes[name] = Index(
             name,
@@ -272,9 +282,20 @@ def _indexes(database: Database, catalog: Catalog, tables: dict[int, Table]) -> 
             _expression(where),
             frozenset(mentioned or ()) | frozenset(column for column in (columns or ()) if column),
             _CONSTRAINT_KINDS.get(backs) if backs else None,
+            keys=definition.columns if definition else (),
+            include=tuple(columns or ())[keys:],
+            nulls_distinct=definition is None or definition.nulls_distinct,
         )
         schema = table.name.schema or ""
         catalog.index_tables[(schema, name)] = (schema, table.name.name)
+
+
+def _definitions(texts: list[str]) -> list[CreateIndex | None]:
+    """Return what the statements that would make the indexes say; None where a newer server's syntax is not known."""
+    from senior_backend.migrate.postgres import read as read_statements
+
+    operations = [parsed.operations[0] for parsed in read_statements(";\n".join(texts))]
+    return [one if isinstance(one, CreateIndex) else None for one in operations]
 
 
 _STRATEGIES = {"r": "range", "l": "list", "h": "hash"}

@@ -178,7 +178,9 @@ def _add_constraint(catalog: Catalog, table: Table, constraint: Constraint) -> N
     name = constraint.name or constraint.using_index
     if name is None:
         name = constraint_name(table, constraint)
-        if constraint.kind in ("unique", "primary-key", "exclude"):
+        if constraint.kind == "unique" and catalog.engine in ("mysql", "mariadb"):
+            name = _mysql_index_name(table, tuple(map(catalog.fold, constraint.columns)))
+        elif constraint.kind in ("unique", "primary-key", "exclude"):
             name = _free_index_name(catalog, table, name)
     columns = tuple(map(catalog.fold, constraint.columns))
     if constraint.using_index is not None:
@@ -221,23 +223,21 @@ def _add_index(catalog: Catalog, table: Table, index: Index) -> None:
     key = catalog.fold(index.name)
     place = (table.name.schema or DEFAULT_SCHEMA, key)
     former = catalog.tables.get(catalog.index_tables.get(place, place))
-    if former is not None and former is not table and catalog.engine == "postgresql":
+    if former is not None and former is not table and catalog.engine not in ("mysql", "mariadb"):
         former.indexes.pop(key, None)  # a schema has one index of a name: that one must be gone
     table.indexes[key] = index
     catalog.index_tables[place] = catalog.key(table.name)
     for partition in () if index.on_parent_only else table.partitions:
         child = catalog.table(partition)
         if child is not None:
-            _inherit_indexes(catalog, table, child)
+            _inherit_index(catalog, index, child)
 
 
 def _create_index(catalog: Catalog, op: ops.CreateIndex, unit: int | None) -> None:
     del unit
     table = _table(catalog, op.table)
     columns = tuple(catalog.fold(column.name) if column.name else None for column in op.columns)
-    name = op.name or _free_index_name(
-        catalog, table, _object_name(table.name.name, "_".join(column or "expr" for column in columns), "idx")
-    )
+    name = op.name or _index_name(catalog, table, columns)
     if op.if_not_exists and catalog.fold(name) in table.indexes:
         return
     mentioned = {column for column in columns if column} | set(map(catalog.fold, op.include))
@@ -256,32 +256,58 @@ def _create_index(catalog: Catalog, op: ops.CreateIndex, unit: int | None) -> No
             valid=not (op.only and table.partitions),
             mentioned=frozenset(mentioned),
             on_parent_only=op.only,
+            keys=tuple(key._replace(name=column) for key, column in zip(op.columns, columns, strict=True)),
+            include=tuple(map(catalog.fold, op.include)),
+            nulls_distinct=op.nulls_distinct,
         ),
     )
 
 
+def _index_name(catalog: Catalog, table: Table, columns: tuple[str | None, ...]) -> str:
+    """Return the name that the server gives to an index without one."""
+    if catalog.engine in ("mysql", "mariadb"):
+        return _mysql_index_name(table, columns)
+    base = _object_name(table.name.name, "_".join(column or "expr" for column in columns), "idx")
+    return _free_index_name(catalog, table, base)
+
+
+def _mysql_index_name(table: Table, columns: tuple[str | None, ...]) -> str:
+    """Return the first column, with a number behind it where the table has such an index already."""
+    base = (columns[0] if columns else None) or "functional_index"
+    name, number = base, 1
+    while name in table.indexes:
+        number += 1
+        name = f"{base}_{number}"
+    return name
+
+
 def _inherit_indexes(catalog: Catalog, parent: Table, child: Table) -> None:
-    """Give a partition the constraints and indexes of its parent that it has not got; PostgreSQL names the indexes."""
+    """Give a new partition the constraints and indexes of its parent that it has not got."""
     for constraint in parent.constraints.values():
         if constraint.kind in ("check", "foreign-key") and constraint.name not in child.constraints:
             _add_constraint(catalog, child, constraint)
     for index in list(parent.indexes.values()):
-        if any(
-            (own.columns, own.unique, own.where) == (index.columns, index.unique, index.where)
-            for own in child.indexes.values()
-        ):
-            continue
-        middle = () if index.backs == "primary-key" else tuple(column or "expr" for column in index.columns)
-        suffix = {"primary-key": "pkey", "unique": "key", "exclude": "excl"}.get(index.backs or "", "idx")
-        name = "_".join((child.name.name, *middle, suffix))
-        number = 1
-        while name in child.indexes:
-            name, number = f"{'_'.join((child.name.name, *middle, suffix))}{number}", number + 1
-        if index.backs in ("primary-key", "unique"):
-            kind: ConstraintKind = "primary-key" if index.backs == "primary-key" else "unique"
-            columns = tuple(column for column in index.columns if column)
-            child.constraints[name] = Constraint(kind, name, columns)
-        _add_index(catalog, child, replace(index, name=name, valid=True, on_parent_only=False))
+        _inherit_index(catalog, index, child)
+
+
+def _inherit_index(catalog: Catalog, index: Index, child: Table) -> None:
+    """Give a partition an index of its parent, unless it has one like it; PostgreSQL chooses the name."""
+    if any(
+        (own.columns, own.unique, own.where) == (index.columns, index.unique, index.where)
+        for own in child.indexes.values()
+    ):
+        return
+    middle = () if index.backs == "primary-key" else tuple(column or "expr" for column in index.columns)
+    suffix = {"primary-key": "pkey", "unique": "key", "exclude": "excl"}.get(index.backs or "", "idx")
+    name = "_".join((child.name.name, *middle, suffix))
+    number = 1
+    while name in child.indexes:
+        name, number = f"{'_'.join((child.name.name, *middle, suffix))}{number}", number + 1
+    if index.backs in ("primary-key", "unique"):
+        kind: ConstraintKind = "primary-key" if index.backs == "primary-key" else "unique"
+        columns = tuple(column for column in index.columns if column)
+        child.constraints[name] = Constraint(kind, name, columns)
+    _add_index(catalog, child, replace(index, name=name, valid=True, on_parent_only=False))
 
 
 def _attach_index(catalog: Catalog, op: ops.AttachIndex, unit: int | None) -> None:
@@ -460,6 +486,8 @@ def _rename_in(catalog: Catalog, table: Table, old: str, new_name: str) -> None:
                 index,
                 columns=tuple(new if column == old else column for column in index.columns),
                 mentioned=index.mentioned - {old} | {new},
+                keys=tuple(key._replace(name=new) if key.name == old else key for key in index.keys),
+                include=tuple(new if column == old else column for column in index.include),
             )
     for key, constraint in list(table.constraints.items()):
         if old in constraint.columns:

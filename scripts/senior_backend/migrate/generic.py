@@ -109,6 +109,7 @@ class _Reader:
                 "RENAME": self._rename,
                 "TRUNCATE": self._truncate,
                 "LOCK": self._lock,
+                "FLUSH": self._flush,
                 "OPTIMIZE": self._optimize,
                 "START": self._start,
                 "LOAD": self._load,
@@ -472,6 +473,24 @@ class _Reader:
             if not cursor.accept(","):
                 break
 
+    def _flush(self) -> Iterator[Operation]:
+        cursor = self.cursor
+        cursor.accept_any("LOCAL", "NO_WRITE_TO_BINLOG")
+        tables: list[Name] = []
+        locks = False
+        if cursor.accept_any("TABLES", "TABLE") is not None:
+            while not cursor.done and not cursor.at_any("WITH", "FOR"):
+                tables.append(name(cursor))
+                cursor.accept(",")
+            locks = not cursor.done  # WITH READ LOCK, or FOR EXPORT
+        self._rest()
+        if not locks:
+            yield ops.Other("flush")
+        elif tables:
+            yield from (ops.LockTable(table, "READ") for table in tables)
+        else:
+            yield ops.LockServer()
+
     def _optimize(self) -> Iterator[Operation]:
         cursor = self.cursor
         cursor.accept_any("NO_WRITE_TO_BINLOG", "LOCAL")
@@ -510,6 +529,6 @@ def _option_value(words: list[str], *option: str) -> str | None:
 _CONSTRAINTS = ("CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN")
 _CREATED = ("PROCEDURE", "FUNCTION", "EVENT", "DATABASE", "SCHEMA", "USER", "ROLE", "SEQUENCE", "SERVER", "VIRTUAL",
             "PACKAGE", "TABLESPACE", "LOGFILE", "UNDO", "RESOURCE")  # fmt: skip
-_MYSQL_OTHERS = ("USE", "GRANT", "REVOKE", "UNLOCK", "FLUSH", "SHOW", "DESCRIBE", "DESC", "CHECK", "CHECKSUM", "REPAIR",
+_MYSQL_OTHERS = ("USE", "GRANT", "REVOKE", "UNLOCK", "SHOW", "DESCRIBE", "DESC", "CHECK", "CHECKSUM", "REPAIR",
                  "KILL", "RESET", "PURGE", "CACHE", "HELP", "DO", "HANDLER", "XA", "SIGNAL", "TABLE",
                  "INSTALL", "UNINSTALL", "BINLOG", "STOP", "CHANGE", "RESTART", "SHUTDOWN", "RESIGNAL")  # fmt: skip

@@ -62,12 +62,17 @@ def key_columns(text: str, tokens: list[Token]) -> tuple[IndexColumn, ...]:
             and (len(part) == 1 or part[1].value in ("ASC", "DESC", "COLLATE"))
             and part[0].kind in ("word", "name", "string")
         ):
-            found.append(IndexColumn(_plain(part[0])))
+            found.append(IndexColumn(_plain(part[0]), options=_order(part[1:])))
         elif len(part) >= 4 and part[0].kind in ("word", "name") and part[2].kind == "number":
-            found.append(IndexColumn(_plain(part[0]), None, int(part[2].text)))
+            found.append(IndexColumn(_plain(part[0]), None, int(part[2].text), _order(part[4:])))
         else:
             found.append(IndexColumn(None, TextExpression(text, part)))
     return tuple(found)
+
+
+def _order(tokens: list[Token]) -> str:
+    """Return collation and order of a key where it has others than the usual ones."""
+    return " ".join(token.value.upper() for token in tokens if token.value != "ASC")
 
 
 def _plain(token: Token) -> str:
@@ -518,8 +523,7 @@ class AlterTable:
     def _alter(self) -> Iterator[Operation]:
         cursor = self.cursor
         if cursor.at_any("INDEX", "CHECK", "CONSTRAINT") and cursor.peek(2) is not None:
-            cursor.until(",")
-            yield ops.AlterTable(self.table, "alter-index")
+            yield self._alter_part(cursor.next().value)
             return
         cursor.accept("COLUMN")
         target = cursor.identifier()
@@ -534,6 +538,17 @@ class AlterTable:
             yield ops.AlterTable(self.table, "alter-column", target)
         else:
             raise cursor.problem("expected SET or DROP DEFAULT")
+
+    def _alter_part(self, kind: str) -> Operation:
+        """Read what becomes of an index, or whether MySQL enforces a CHECK."""
+        cursor = self.cursor
+        part = cursor.identifier()
+        if kind != "INDEX" and cursor.accept("ENFORCED"):
+            return ops.AlterTable(self.table, "enforce-check", part)
+        if kind != "INDEX" and cursor.accept("NOT", "ENFORCED"):
+            return ops.AlterTable(self.table, "suspend-check", part)
+        cursor.until(",")
+        return ops.AlterTable(self.table, "alter-index", part)
 
     def _convert(self) -> Iterator[Operation]:
         self.cursor.expect("TO")

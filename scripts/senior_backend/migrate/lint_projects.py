@@ -103,12 +103,18 @@ def _adapter(place: Path) -> adapters.Adapter | None:
 
 def _unit(unit: adapters.Unit) -> Unit:
     """Return the unit with the offsets of its file, where its text is in the file."""
-    back = _unit(unit.rollback) if unit.rollback is not None else None
+    found = Unit(
+        str(unit.path),
+        unit.text,
+        unit.transaction,
+        rollback=_unit(unit.rollback) if unit.rollback is not None else None,
+        unreadable=unit.unreadable,
+        unknown_rollback=unit.unknown_rollback,
+    )
     if unit.start is None:
-        return Unit(str(unit.path), unit.text, unit.transaction, rollback=back, unreadable=unit.unreadable)
+        return found
     text = read_text(unit.path)
     end = unit.start + len(unit.text)
     if text[unit.start : end].count("\n") != unit.text.count("\n"):
-        return Unit(str(unit.path), unit.text, unit.transaction, rollback=back)
-    blank = re.sub(r"[^\n]", " ", text[: unit.start])
-    return Unit(str(unit.path), blank + unit.text, unit.transaction, rollback=back)
+        return found
+    return replace(found, text=re.sub(r"[^\n]", " ", text[: unit.start]) + unit.text)

@@ -31,16 +31,3 @@ def in_transaction(tables: Sequence[str]) -> tuple[str, ...]:
     if len(tables) < 2:
         return (local(1),)
     return (local(1), f"LOCK TABLE {', '.join(tables)} IN SHARE UPDATE EXCLUSIVE MODE", local(len(tables)))
-
-
-def alone(*statements: str, tables: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return statements outside a transaction with limited waits; what follows them waits as long as it takes."""
-    if len(tables) < 2:
-        return (f"SET lock_timeout = '{ONE_TABLE}'", *statements, "RESET lock_timeout")
-    return (
-        f"SET lock_timeout = '{ONE_TABLE}'",
-        f"DO $$ BEGIN LOCK TABLE {', '.join(tables)} IN SHARE UPDATE EXCLUSIVE MODE; END $$",
-        f"SET lock_timeout = '{SEVERAL_TABLES}'",
-        *statements,
-        "RESET lock_timeout",
-    )

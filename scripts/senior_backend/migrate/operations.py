@@ -122,11 +122,15 @@ class Column:
 
 
 class IndexColumn(NamedTuple):
-    """One key of an index: a column, or an expression."""
+    """One key of an index: a column, or an expression.
+
+    `options` are collation, operator class and order where they are not the default ones, as SQL.
+    """
 
     name: str | None
     expression: Expression | None = None
     length: int | None = None
+    options: str = ""
 
 
 class ColumnUse(NamedTuple):
@@ -350,6 +354,7 @@ class CreateIndex(TableOperation):
     where: Expression | None = None
     include: tuple[str, ...] = ()
     kind: str | None = None
+    nulls_distinct: bool = True
 
 
 @_operation
@@ -555,9 +560,10 @@ class Truncate(TableOperation):
 
 @_operation
 class Insert(TableOperation):
-    """INSERT, REPLACE, COPY ... FROM or MERGE; `from_query` where the rows come out of a query."""
+    """INSERT, REPLACE, COPY ... FROM or MERGE; `from_query` where a query gives the rows, `reads` are its tables."""
 
     from_query: bool = False
+    reads: tuple[Name, ...] = ()
 
 
 @_operation
@@ -586,6 +592,11 @@ class LockTable(TableOperation):
     """LOCK TABLE; `mode` as pg_locks names it, or READ or WRITE of MySQL."""
 
     mode: str
+
+
+@_operation
+class LockServer(Operation):
+    """FLUSH TABLES WITH READ LOCK of MySQL and MariaDB: nobody writes to any table of the server."""
 
 
 @_operation

@@ -9,7 +9,7 @@ from senior_backend.migrate import operations as ops
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from senior_backend.migrate.catalog import Catalog
+    from senior_backend.migrate.catalog import Catalog, Table
     from senior_backend.migrate.operations import Constraint, Name, Operation
 
 ACCESS_EXCLUSIVE = "ACCESS EXCLUSIVE"
@@ -139,6 +139,8 @@ def _on_objects(operation: Operation, catalog: Catalog) -> Iterator[tuple[Name, 
     elif isinstance(operation, (ops.DropObject, ops.CreateObject, ops.AlterObject, ops.RenameObject)):
         if operation.table is not None:
             yield operation.table, ACCESS_EXCLUSIVE
+        elif (table := moved_index(operation, catalog)) is not None:
+            yield table.name, ACCESS_EXCLUSIVE
     elif isinstance(operation, ops.RefreshView):
         yield operation.name, "EXCLUSIVE" if operation.concurrently else ACCESS_EXCLUSIVE
     elif isinstance(operation, ops.Vacuum):
@@ -146,3 +148,14 @@ def _on_objects(operation: Operation, catalog: Catalog) -> Iterator[tuple[Name, 
             yield operation.table, ACCESS_EXCLUSIVE
     elif isinstance(operation, ops.SetSchema) and operation.kind == "table":
         yield operation.name, ACCESS_EXCLUSIVE
+
+
+def moved_index(operation: Operation, catalog: Catalog) -> Table | None:
+    """Return the table, where it is known, whose queries wait while one of its indexes goes to another tablespace."""
+    if (
+        not isinstance(operation, ops.AlterObject)
+        or (operation.kind, operation.action) != ("index", "set-tablespace")
+        or operation.name is None
+    ):
+        return None
+    return catalog.table_of_index(operation.name)

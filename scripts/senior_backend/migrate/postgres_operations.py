@@ -357,16 +357,10 @@ def _tables_read(query: Node) -> tuple[Name, ...]:
 
 
 def _index(node: Node) -> Iterator[Operation]:
-    elements = (item["IndexElem"] for item in node["indexParams"])
     yield ops.CreateIndex(
         _relation(node["relation"]),
         node.get("idxname"),
-        tuple(
-            IndexColumn(element["name"])
-            if "name" in element
-            else IndexColumn(None, PostgresExpression(element["expr"]))
-            for element in elements
-        ),
+        tuple(_index_key(item["IndexElem"]) for item in node["indexParams"]),
         "unique" in node,
         "concurrent" in node,
         "if_not_exists" in node,
@@ -374,7 +368,23 @@ def _index(node: Node) -> Iterator[Operation]:
         node["accessMethod"],
         PostgresExpression(node["whereClause"]) if "whereClause" in node else None,
         tuple(item["IndexElem"].get("name", "") for item in node.get("indexIncludingParams", ())),
+        nulls_distinct="nulls_not_distinct" not in node,
     )
+
+
+def _index_key(node: Node) -> IndexColumn:
+    name = node.get("name")
+    descending = node["ordering"] == "SORTBY_DESC"
+    named = [f'COLLATE "{one}"' for one in _strings(node.get("collation", ()))[-1:]]
+    named += [f'"{one}"' for one in _strings(node.get("opclass", ()))[-1:]]
+    if "opclassopts" in node:
+        settings = (f"{item['DefElem']['defname']}={_value(item['DefElem'])}" for item in node["opclassopts"])
+        named[-1] += f" ({', '.join(settings)})"
+    order = ["DESC"] if descending else []
+    default = "SORTBY_NULLS_FIRST" if descending else "SORTBY_NULLS_LAST"
+    if node["nulls_ordering"] not in ("SORTBY_NULLS_DEFAULT", default):
+        order.append("NULLS LAST" if descending else "NULLS FIRST")
+    return IndexColumn(name, None if name else PostgresExpression(node["expr"]), None, " ".join((*named, *order)))
 
 
 _OBJECT_WORDS = {
@@ -401,7 +411,7 @@ def _alter_table(node: Node) -> Iterator[Operation]:
             if command["subtype"] == "AT_AttachPartition":
                 yield ops.AttachIndex(table, _relation(command["def"]["PartitionCmd"]["name"]))
             else:
-                yield ops.AlterObject("index", table, "options")
+                yield ops.AlterObject("index", table, _ACTIONS.get(command["subtype"], "options"))
         return
     if kind in _NO_TABLES:
         other = "attribute" if kind == "OBJECT_TYPE" else "options"
@@ -735,7 +745,8 @@ def _delete(node: Node) -> Iterator[Operation]:
 
 def _insert(node: Node) -> Iterator[Operation]:
     yield from _common_tables(node)
-    yield ops.Insert(_relation(node["relation"]), "fromClause" in within(node, "selectStmt", "SelectStmt"))
+    table, copies = _relation(node["relation"]), "fromClause" in within(node, "selectStmt", "SelectStmt")
+    yield ops.Insert(table, copies, tuple(one for one in _tables_read(node) if one != table) if copies else ())
 
 
 def _copy(node: Node) -> Iterator[Operation]:
@@ -895,6 +906,9 @@ _READERS: dict[str, Callable[[Node], Iterator[Operation]]] = {
     "GrantStmt": _grant,
     "AlterOwnerStmt": _owner,
     "AlterFunctionStmt": _alter("function", "options"),
+    "AlterTableMoveAllStmt": lambda node: iter(
+        (ops.AlterObject(_object_word(node["objtype"]), Name(node["orig_tablespacename"]), "move-all"),)
+    ),
     "AlterRoleStmt": _alter("role", "options"),
     "AlterRoleSetStmt": _alter("role", "options"),
     "AlterDatabaseStmt": _alter("database", "options", "dbname"),

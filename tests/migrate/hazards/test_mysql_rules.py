@@ -20,6 +20,7 @@ from tests.migrate.hazards.linting import ids, lint_example
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pymysql.connections import Connection
     from pymysql.cursors import Cursor
 
 RULES = rules_in("mysql")
@@ -67,10 +68,9 @@ def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-def cursor(engine: Engine, request: pytest.FixtureRequest) -> Iterator[Cursor]:
-    parts = urlsplit(request.getfixturevalue(f"{engine}_url"))
-    connection = pymysql.connect(
+def _connect(url: str) -> Connection[Cursor]:
+    parts = urlsplit(url)
+    return pymysql.connect(
         host=parts.hostname or "",
         port=parts.port or 3306,
         user=parts.username or "",
@@ -78,7 +78,11 @@ def cursor(engine: Engine, request: pytest.FixtureRequest) -> Iterator[Cursor]:
         database=parts.path.removeprefix("/"),
         autocommit=True,
     )
-    with connection, connection.cursor() as opened:
+
+
+@pytest.fixture
+def cursor(engine: Engine, request: pytest.FixtureRequest) -> Iterator[Cursor]:
+    with _connect(request.getfixturevalue(f"{engine}_url")) as connection, connection.cursor() as opened:
         _execute(opened, examples.MYSQL)
         yield opened
 
@@ -160,3 +164,28 @@ def test_modify_really_drops_what_is_not_repeated(cursor: Cursor) -> None:
     row = cursor.fetchone()
     assert row is not None
     assert "AUTO_INCREMENT" not in str(row[1])
+
+
+def test_no_writer_gets_past_a_flush_with_read_lock(
+    engine: Engine, cursor: Cursor, request: pytest.FixtureRequest
+) -> None:
+    with _connect(request.getfixturevalue(f"{engine}_url")) as other, other.cursor() as writer:
+        writer.execute("SET SESSION lock_wait_timeout = 1")
+        cursor.execute("FLUSH TABLES orgs WITH READ LOCK")
+        assert writer.execute("SELECT 1 FROM orgs") == 0
+        with pytest.raises(pymysql.MySQLError, match="Lock wait timeout"):
+            writer.execute("INSERT INTO orgs VALUES (1, 'a')")
+        cursor.execute("UNLOCK TABLES")
+        assert writer.execute("INSERT INTO orgs VALUES (1, 'a')") == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "example", "bad", "engine"),
+    [case for case in ON_SERVER if cast("Rule", case.values[0]).id == "my-duplicate-index"],
+)
+def test_the_server_notes_the_same_duplicates(
+    rule: Rule, example: Example, bad: bool, engine: Engine, cursor: Cursor
+) -> None:
+    _execute(cursor, example.setup + example.sql)
+    cursor.execute("SHOW WARNINGS")
+    assert (1831 in {row[1] for row in cursor.fetchall()}) is bad

@@ -208,6 +208,71 @@ def test_measuring_tells_a_scan_from_none(connection: psycopg.Connection) -> Non
     assert sum(quiet.reads.values()) == 0
 
 
+_SAME_INDEXES = """
+    SELECT indrelid::regclass FROM pg_index WHERE indisvalid AND indimmediate GROUP BY
+    indrelid, indkey, indclass, indcollation, indoption, indisunique, indnkeyatts, pg_get_expr(indexprs, indrelid),
+    pg_get_expr(indpred, indrelid) HAVING count(*) > 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "example", "bad"),
+    [case for case in ON_SERVER if cast("Rule", case.values[0]).id == "pg-duplicate-index"],
+)
+def test_the_server_has_the_same_index_twice(
+    rule: Rule, example: Example, bad: bool, connection: psycopg.Connection
+) -> None:
+    if example.setup:
+        connection.execute(example.setup)
+    if example.transaction:
+        connection.execute("BEGIN")
+    for statement in split(example.sql, "postgresql"):
+        connection.execute(statement.text)
+    assert bool(connection.execute(_SAME_INDEXES).fetchall()) is bad
+    if example.transaction:
+        connection.execute("ROLLBACK")
+
+
+@pytest.fixture
+def tablespace(postgresql_server: str, example_database: str) -> Iterator[str]:
+    """Name of an empty tablespace; who uses it rolls back."""
+    name = f"moved_{example_database}"
+    with psycopg.connect(postgresql_server, autocommit=True) as admin:
+        admin.execute("SET allow_in_place_tablespaces = on")
+        admin.execute(sql.SQL("CREATE TABLESPACE {} LOCATION ''").format(sql.Identifier(name)))
+        yield name
+        admin.execute(sql.SQL("DROP TABLESPACE {}").format(sql.Identifier(name)))
+
+
+@pytest.mark.parametrize(
+    ("statement", "moved"),
+    [
+        ("ALTER INDEX users_email SET TABLESPACE {}", "users_email"),
+        ("ALTER INDEX ALL IN TABLESPACE pg_default SET TABLESPACE {}", "users_email"),
+        ("ALTER TABLE ALL IN TABLESPACE pg_default SET TABLESPACE {}", "users"),
+        ("ALTER MATERIALIZED VIEW ALL IN TABLESPACE pg_default SET TABLESPACE {}", "user_names"),
+        ("ALTER MATERIALIZED VIEW user_names SET TABLESPACE {}", "user_names"),
+        ("ALTER TABLE events SET TABLESPACE {}", None),
+    ],
+)
+def test_what_moves_to_another_tablespace_is_locked_and_written_anew(
+    statement: str, moved: str | None, connection: psycopg.Connection, tablespace: str
+) -> None:
+    text = statement.format(tablespace)
+    measured = measure(connection, text)
+    assert (moved is None) == (not measured.rewritten)
+    assert moved is None or "AccessExclusiveLock" in measured.locks[moved]
+    assert ("pg-set-storage-rewrites" in ids(lint_example(Example(text), "postgresql"))) is (moved is not None)
+
+
+def test_no_query_is_planned_while_an_index_moves(connection: psycopg.Connection, tablespace: str) -> None:
+    with psycopg.connect(connection.info.dsn) as reader, connection.transaction(force_rollback=True):
+        connection.execute(f"ALTER INDEX users_email SET TABLESPACE {tablespace}".encode())
+        reader.execute("SET lock_timeout = '100ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            reader.execute("SELECT name FROM users WHERE id = 1")
+
+
 @pytest.fixture
 def example() -> Any:
     return Example("")

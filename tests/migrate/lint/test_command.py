@@ -304,7 +304,7 @@ def test_versions_change_what_is_dangerous(call: Any, tmp_path: Path) -> None:
 
 
 def test_output_holds_every_finding(call: Any, tmp_path: Path) -> None:
-    many = "".join(f"CREATE INDEX i{n} ON users (name);\n" for n in range(150))
+    many = "".join(f"CREATE INDEX i{n} ON users (name, (age + {n}));\n" for n in range(150))
     out = tmp_path / "all.json"
     _, report = call(write(tmp_path / "a.sql", many), "--engine", "postgresql", "--output", str(out))
     assert (len(report["findings"]), report["omitted"]) == (100, 50)

@@ -124,14 +124,18 @@ def test_postgresql(postgresql_url: str) -> None:
     assert applied == set()
 
 
-def test_mariadb(mariadb_url: str) -> None:
-    parts = urlsplit(mariadb_url)
+def _run_on_mariadb(url: str, script: str) -> None:
+    parts = urlsplit(url)
     connection = pymysql.connect(
         host=parts.hostname or "", port=parts.port or 3306, user=parts.username or "", database=parts.path[1:]
     )
     with connection, connection.cursor() as cursor:
-        for statement in split(examples.MYSQL, "mariadb"):
+        for statement in split(script, "mariadb"):
             cursor.execute(statement.text)
+
+
+def test_mariadb(mariadb_url: str) -> None:
+    _run_on_mariadb(mariadb_url, examples.MYSQL)
     live, _ = read(mariadb_url)
     assert live.engine == "mariadb"
     users = live.tables["public", "users"]
@@ -191,3 +195,39 @@ def test_a_database_that_does_not_answer_ends_with_4(tmp_path: Path, capsys: pyt
     path.write_text("SELECT 1;")
     assert main(["lint", str(path), "--database-url", "postgresql://nobody@127.0.0.1:9/none", "--json"]) == 4
     assert "127.0.0.1" in capsys.readouterr().out
+
+
+def test_mariadb_names_indexes_as_the_replay_does(mariadb_url: str) -> None:
+    script = (
+        "CREATE TABLE t (a INT UNIQUE, b INT, UNIQUE (b, a), KEY (b), KEY (a), c INT UNIQUE KEY);"
+        "ALTER TABLE t ADD KEY (c), ADD UNIQUE (b, c); ALTER TABLE t DROP KEY b_2, ADD CONSTRAINT UNIQUE (c, b);"
+    )
+    _run_on_mariadb(mariadb_url, script)
+    live, _ = read(mariadb_url)
+    indexes = [
+        {name: one.columns for name, one in table.indexes.items()}
+        for catalog in (replayed("mariadb", script), live)
+        for table in catalog.tables.values()
+        if table.name.name == "t"
+    ]
+    assert len(indexes[0]) == 7
+    assert indexes[0] == indexes[1]
+
+
+INDEXES = (
+    'CREATE INDEX users_low ON users (lower(email) text_pattern_ops DESC, name COLLATE "C" NULLS FIRST) INCLUDE (age)'
+    " WHERE note = 'new';"
+    "CREATE UNIQUE INDEX users_mail ON users (email) NULLS NOT DISTINCT;"
+    "CREATE UNIQUE INDEX users_code ON users (code);"
+)
+
+
+def test_an_index_that_the_database_has_is_not_made_again(postgresql_url: str, tmp_path: Path, capsys: Any) -> None:
+    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+        connection.execute(examples.POSTGRESQL + INDEXES)
+    migration = tmp_path / "1_indexes.sql"
+    for name, expected in ((r"\g<0>_again", 3), (r"\g<0>", 0)):
+        migration.write_text(re.sub(r"(?<=INDEX )\w+", name, INDEXES))
+        main(["lint", str(migration), "--database-url", postgresql_url, "--json"])
+        report = json.loads(capsys.readouterr().out)
+        assert [one["code"] for one in report["findings"]].count("pg-duplicate-index") == expected

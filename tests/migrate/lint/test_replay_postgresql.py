@@ -86,3 +86,13 @@ def test_triggers_and_functions_keep_their_ties_under_new_names() -> None:
     assert table.triggers == {"h"}
     assert [one.name for one in table.dependents] == [Name("h")]
     assert table.trigger_functions == {"h": Name("e")}
+
+
+def test_an_index_on_the_parent_only_stays_there_when_the_next_one_is_made() -> None:
+    catalog = replayed(
+        "postgresql",
+        "CREATE TABLE a (id int, at int) PARTITION BY RANGE (at);"
+        "CREATE TABLE a_1 PARTITION OF a FOR VALUES FROM (0) TO (9);"
+        "CREATE INDEX a_id ON ONLY a (id); CREATE INDEX a_at ON a (at);",
+    )
+    assert set(catalog.tables["public", "a_1"].indexes) == {"a_1_at_idx"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from senior_backend.migrate.rehearse.model import Script, Step
+    from senior_backend.migrate.statements import Engine
 
 ENVIRONMENT = """\
 from alembic import context
@@ -37,6 +39,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     pass
 """
+
+PROJECTS = Path(__file__).parents[1] / "fixtures"
 
 
 @pytest.fixture
@@ -132,6 +136,11 @@ TOOLS = {
         "V2__code.sql": "ALTER TABLE users ADD COLUMN code text;",
         "U2__code.sql": "{down}",
     },
+    "liquibase": {
+        "1_users.sql": "--liquibase formatted sql\n--changeset a:1\nCREATE TABLE users (id integer PRIMARY KEY);",
+        "2_code.sql": "--liquibase formatted sql\n--changeset a:2\nALTER TABLE users ADD COLUMN code text;\n"
+        "--rollback {down}",
+    },
     "dbmate": {
         "1_users.sql": "-- migrate:up\nCREATE TABLE users (id integer PRIMARY KEY);",
         "2_code.sql": "-- migrate:up\nALTER TABLE users ADD COLUMN code text;\n-- migrate:down\n{down}",
@@ -161,6 +170,101 @@ def test_the_way_down_of_another_tool_is_that_of_its_migration(
     assert back == [(["ALTER TABLE users DROP COLUMN code"], True)]
     if name != "dbmate":
         assert written("").down is None, "a file without a statement leads nowhere"
+
+
+ROLLBACKS = {
+    "several lines": (
+        "--rollback DROP TABLE a\n--rollback ;\n--rollback DROP TABLE b;",
+        ["DROP TABLE a", "DROP TABLE b"],
+    ),
+    "a block": ("/* liquibase rollback\nDROP TABLE a;\nDROP TABLE b;\n*/", ["DROP TABLE a", "DROP TABLE b"]),
+    "empty": ("--rollback empty", None),
+    "not required": ("-- rollback not required", None),
+    "none": ("-- a comment about rollback", None),
+}
+
+
+@pytest.mark.parametrize("name", ROLLBACKS)
+def test_what_liquibase_rolls_back_is_read_at_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "migrations").mkdir()
+    text, expected = ROLLBACKS[name]
+    head = "--liquibase formatted sql\n--changeset a:1\nCREATE TABLE a (id int); CREATE TABLE b (id int);\n"
+    (tmp_path / "migrations" / "1.sql").write_text(head + text)
+    (script, _) = scripts.choose([], Path("db/migrations"), None, "postgresql").rehearsed[0]
+    assert (None if script.down is None else [one.text for one in script.down]) == expected
+    assert script.unknown_down is None
+    if script.down:
+        lines = (head + text).splitlines()
+        assert [lines[one.line - 1][one.column - 1 :].startswith("DROP TABLE") for one in script.down] == [True, True]
+
+
+def test_a_rollback_of_another_changeset_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "changelog").mkdir()
+    (tmp_path / "changelog" / "1.sql").write_text(
+        "--liquibase formatted sql\n--changeset a:1\nSELECT 1;\n--rollback changesetId:0 changesetAuthor:a"
+    )
+    (script, _) = scripts.choose([], Path("db/migrations"), None, "postgresql").rehearsed[0]
+    assert script.down is None
+    assert script.unknown_down == "its --rollback runs another changeset"
+
+
+def downs(root: Path, engine: Engine) -> dict[str, Script]:
+    chosen = scripts.choose([root], Path("db/migrations"), None, engine)
+    return {Path(one.file).name[:4]: one for one, _ in chosen.rehearsed}
+
+
+def test_alembic_prints_the_way_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    alembic_project(tmp_path, "CREATE TABLE users (id int)", "SELECT 1", "ALTER TABLE users ADD COLUMN code int")
+    versions = tmp_path / "alembic" / "versions"
+    for name, back in (("0001", "op.drop_table('users')"), ("0003", "op.drop_column('users', 'code')")):
+        path = versions / f"{name}_step.py"
+        path.write_text(path.read_text().replace("    pass", f"    {back}"))
+    found = downs(tmp_path, "postgresql")
+    assert {name: [step.text for step in one.down or ()] for name, one in found.items()} == {
+        "0001": ["DROP TABLE users"], "0002": [], "0003": ["ALTER TABLE users DROP COLUMN code"],
+    }  # fmt: skip
+    assert (found["0002"].down, found["0002"].unknown_down) == (None, None)
+    (versions / "0002_step.py").write_text(
+        (versions / "0002_step.py").read_text().replace("    pass", "    raise NotImplementedError('no way')")
+    )
+    found = downs(tmp_path, "postgresql")
+    assert [step.text for step in found["0003"].down or ()] == ["ALTER TABLE users DROP COLUMN code"]
+    assert found["0002"].down is found["0001"].down is None
+    assert "stops at 0002: NotImplementedError: no way" in (found["0001"].unknown_down or "")
+
+
+def test_django_prints_the_way_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(PROJECTS / "django", tmp_path / "project")
+    start = "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n"
+    for number, operation in ((2, "'SELECT 2', reverse_sql='SELECT 3'"), (3, "'SELECT 4'")):
+        parent = "0001_initial" if number == 2 else f"{number - 1:04}_a"
+        (tmp_path / "project" / "people" / "migrations" / f"{number:04}_a.py").write_text(
+            f"{start}    dependencies = [('people', '{parent}')]\n    operations = [migrations.RunSQL({operation})]\n"
+        )
+    monkeypatch.chdir(tmp_path / "project")
+    found = downs(tmp_path / "project", "sqlite")
+    assert [step.text for step in found["0002"].down or ()] == ["SELECT 3"]
+    assert "DROP TABLE" in "".join(step.text for step in found["0001"].down or ())
+    assert (found["0003"].down, found["0003"].unknown_down) == (None, None), "RunSQL without reverse_sql has none"
+
+
+@pytest.mark.service("postgresql")
+def test_a_way_down_that_cannot_be_told_is_in_the_result(call: Any, tmp_path: Path, postgresql_server: str) -> None:
+    folder = tmp_path / "db" / "migrate"
+    folder.mkdir(parents=True)
+    (folder / "1_a.rb").write_text(
+        "class A < ActiveRecord::Migration[7.0]\n  def up\n    execute 'CREATE TABLE users (id int)'\n  end\nend\n"
+    )
+    _, report = call("rehearse", "--engine", "postgresql", "--scratch-url", postgresql_server, "--rows", "10")
+    assert report["data"]["down"] == "unknown"
+    assert [one["message"] for one in report["findings"] if one["code"] == "down-not-rehearsed"] == [
+        "down was not rehearsed: what undoes a migration of Rails is Ruby, of which only the SQL of the way up is read"
+    ]
 
 
 def test_a_lone_statement_that_ends_transactions_is_sent_in_none(

@@ -152,6 +152,39 @@ def test_rows_satisfy_what_the_migration_demands_of_them(rehearse: Any) -> None:
     assert code == 0, report["findings"]
 
 
+EXCLUSIONS = """-- migrate:up
+CREATE EXTENSION IF NOT EXISTS btree_gist;
+CREATE TABLE rooms (id bigint PRIMARY KEY);
+CREATE TABLE bookings (id bigint PRIMARY KEY, room_id bigint NOT NULL REFERENCES rooms, during tstzrange NOT NULL,
+  EXCLUDE USING gist (room_id WITH =, during WITH &&));
+CREATE TABLE slots (id bigint PRIMARY KEY, desk int NOT NULL, starts timestamp NOT NULL, ends timestamp NOT NULL,
+  CHECK (starts < ends), EXCLUDE USING gist (desk WITH =, tsrange(starts, ends) WITH &&));
+CREATE TABLE cages (id bigint PRIMARY KEY, cage int NOT NULL, animal text NOT NULL,
+  EXCLUDE USING gist (cage WITH =, animal WITH <>));
+CREATE TABLE years (id bigint PRIMARY KEY, at int4range NOT NULL, EXCLUDE USING gist (at WITH &&));
+CREATE TABLE kinds (id bigint PRIMARY KEY, kind boolean NOT NULL, EXCLUDE USING btree ((NOT kind) WITH =));
+-- migrate:down
+"""
+
+
+@pytest.mark.service("postgresql")
+def test_invented_rows_keep_exclusions_and_one_that_none_keeps_is_told(
+    tmp_path: Path, postgresql_server: str, capsys: Any
+) -> None:
+    tables = ("bookings", "slots", "cages", "years", "kinds")
+    (tmp_path / "1_setup.sql").write_text(EXCLUSIONS)
+    change = tmp_path / "2_change.sql"
+    ups = "".join(f"ALTER TABLE {table} ADD COLUMN note text;\n" for table in tables)
+    downs = "".join(f"ALTER TABLE {table} DROP COLUMN note;\n" for table in tables)
+    change.write_text(f"-- migrate:up\n{ups}-- migrate:down\n{downs}")
+    main(["rehearse", str(change), "--scratch-url", postgresql_server, "--rows", "1000", "--json"])
+    report = json.loads(capsys.readouterr().out)
+    filled = {one["table"]: one["rows"] for one in report["data"]["filled"]}
+    assert {table: filled[table] for table in tables} == {**dict.fromkeys(tables, 1000), "kinds": 2}
+    assert {one["where"] for one in report["findings"] if one["code"] == "query-left-out"} <= {"kinds"}
+    assert [one["where"] for one in report["findings"] if one["code"] == "table-not-filled"] == ["kinds"]
+
+
 @pytest.mark.service("postgresql")
 def test_a_table_with_nothing_but_an_identity_is_filled(tmp_path: Path, postgresql_server: str, capsys: Any) -> None:
     tables = "CREATE TABLE accounts (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY);"

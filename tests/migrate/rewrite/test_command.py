@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from senior_backend.migrate import files
 from senior_backend.migrate.cli import main
 from senior_backend.migrate.rewrites import render, sql
+from senior_backend.migrate.statements import split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,6 +139,56 @@ def test_a_new_table_is_left_alone(rewrite: Any) -> None:
         "ALTER TABLE n ALTER COLUMN a SET NOT NULL;\n-- migrate:down\nDROP TABLE n;\n"
     )
     assert (code, written) == (0, {})
+
+
+def test_rows_are_copied_behind_the_commit_of_the_lock_and_not_without_need(rewrite: Any) -> None:
+    code, _, written = rewrite(
+        "-- migrate:up\nCREATE TABLE notes (user_id bigint, note text);\n"
+        "INSERT INTO notes SELECT id, note FROM users;\nCREATE INDEX notes_user ON notes (user_id);\n-- migrate:down\n"
+    )
+    assert (code, written) == (0, {})
+    code, _, written = rewrite(
+        "-- migrate:up\nCREATE TABLE ages (user_id bigint REFERENCES users, age int);\n"
+        "INSERT INTO ages SELECT id, age FROM users;\nDELETE FROM teams WHERE id < 0;\n"
+        "CREATE INDEX ages_user ON ages (user_id);\n-- migrate:down\nDROP TABLE ages;\n",
+        name="20260103000000_ages.sql",
+    )
+    assert code == 0
+    lock, copy, index = written.values()
+    assert "CREATE TABLE ages" in lock
+    assert "INSERT" not in lock
+    assert "INSERT INTO ages" in copy
+    assert "DELETE FROM teams" in copy
+    assert "CREATE INDEX CONCURRENTLY ages_user" in index
+
+
+def test_a_dropped_index_comes_back_as_it_was(rewrite: Any, postgresql_url: str) -> None:
+    index = (
+        'CREATE UNIQUE INDEX low ON users (lower(note) text_pattern_ops DESC NULLS LAST, name COLLATE "C")'
+        " INCLUDE (age) NULLS NOT DISTINCT WHERE age > 3"
+    )
+    code, _, written = rewrite(f"-- migrate:up\n{index};\nDROP INDEX low;\n-- migrate:down\n")
+    assert code == 0
+    down = files.parse(Path("1_a.sql"), list(written.values())[-1]).down
+    assert down is not None
+    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE users (id bigint PRIMARY KEY, name text NOT NULL, age int, note text)")
+        made = []
+        for text in (index, down):
+            for statement in split(text, "postgresql"):
+                connection.execute(statement.text)
+            made.append(connection.execute("SELECT pg_get_indexdef('low'::regclass)").fetchone())
+            connection.execute("DROP INDEX low")
+    assert made[0] == made[1]
+
+
+def test_two_indexes_without_a_name_get_two(rewrite: Any) -> None:
+    code, _, written = rewrite(
+        "-- migrate:up\nCREATE INDEX ON users (age);\nCREATE INDEX ON users (age) WHERE age > 1;\n-- migrate:down\n"
+    )
+    assert code == 0
+    assert "users_age_idx ON" in "".join(written.values())
+    assert "users_age_idx1 ON" in "".join(written.values())
 
 
 def test_an_existing_file_is_not_overwritten(rewrite: Any) -> None:

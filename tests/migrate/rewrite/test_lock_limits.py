@@ -50,6 +50,32 @@ def test_an_index_that_the_file_builds_later_is_not_built_for_the_key_as_well(tm
     assert "\n".join(texts).count("CREATE INDEX CONCURRENTLY") == 1
 
 
+INDEX = "CREATE INDEX by_account ON payments (account_id, id);\n"
+COLUMN = "ALTER TABLE payments ADD COLUMN paid date;\n"
+PAYEE = "ALTER TABLE payments ADD COLUMN to_id bigint REFERENCES accounts (id);\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "order"),
+    [
+        (KEY + INDEX, ("by_account ON", "NOT VALID", "VALIDATE")),
+        (KEY.replace(";", " NOT VALID;") + INDEX, ("by_account ON", "NOT VALID")),
+        (KEY + COLUMN + INDEX, ("by_account ON", "NOT VALID", "VALIDATE", "ADD COLUMN paid")),
+        (KEY + COLUMN + INDEX.replace("id)", "paid)"), ("NOT VALID", "VALIDATE", "ADD COLUMN paid", "by_account ON")),
+        (
+            PAYEE + "-- by hand\nCREATE INDEX by_to ON payments (to_id);",
+            ("ADD COLUMN to_id", "-- by hand", "by_to ON", "NOT VALID", "VALIDATE"),
+        ),
+    ],
+)
+def test_the_users_index_comes_before_the_key_that_it_serves(tmp_path: Path, change: str, order: tuple[str]) -> None:
+    texts = written(tmp_path, change)
+    ups = "\n".join(text.partition("-- migrate:down")[0] for text in texts)
+    places = [ups.index(words) for words in order]
+    assert places == sorted(places), ups
+    assert ups.count("CREATE INDEX CONCURRENTLY") == 1
+
+
 def test_a_key_without_an_index_gets_one(tmp_path: Path) -> None:
     texts = written(tmp_path, KEY + "CREATE INDEX by_reference ON payments (reference);")
     assert "\n".join(texts).count("CREATE INDEX CONCURRENTLY") == 2

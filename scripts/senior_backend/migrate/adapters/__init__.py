@@ -26,7 +26,8 @@ class Unit:
 
     `start` is the offset of `text` in the file at `path`, None where the text is not in the file (it was rendered).
     Marks of the tool inside it may be overwritten, so long as the offsets hold.
-    `rollback` is its way back. `unreadable` says why the tool does not tell the SQL of this one.
+    `rollback` is its way back; `unknown_rollback` says why the tool does not tell it, None where it has none.
+    `unreadable` says why the tool does not tell the SQL of this one.
     """
 
     path: Path
@@ -36,6 +37,7 @@ class Unit:
     start: int | None = 0
     rollback: Unit | None = None
     unreadable: str | None = None
+    unknown_rollback: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ _REVISION = re.compile(r"""^revision(?:\s*:[^=\n]+)?\s*=\s*["'](?P<id>[^"']+)["'
 _DOWN = re.compile(r"^down_revision(?:\s*:[^=\n]+)?\s*=\s*(?P<value>.+)$", re.MULTILINE)
 _RUNNING = re.compile(r"^-- Running upgrade (?P<old>[^\n]*?) -> (?P<new>[^\s,]+)[^\n]*$", re.MULTILINE)
 _VERSION_TABLE = re.compile(
-    r"^(?:INSERT INTO|UPDATE|CREATE TABLE|DELETE FROM) alembic_version\b.*?;\s*$", re.MULTILINE | re.DOTALL
+    r"^(?:INSERT INTO|UPDATE|CREATE TABLE|DELETE FROM|DROP TABLE) alembic_version\b.*?;\s*$", re.MULTILINE | re.DOTALL
 )
 # `alembic upgrade head --sql` that also says for which database it prints; what env.py decides is not in its output.
 _PRINT_SQL = """
@@ -53,6 +53,17 @@ _PRINT_EACH = _PRINT_SQL.replace(
         print(f"\\n-- db_migrate cannot print {new}\\n{type(error).__name__}: {' '.join(str(error).split())}")
 """,
 )
+# The way back of all revisions, from the newest on; where one cannot be printed, those before it are not either.
+_PRINT_BACK = """
+print("\\n-- db_migrate goes back")
+try:
+    main(argv=["downgrade", HEAD + ":base", "--sql"], prog="alembic")
+except (Exception, SystemExit) as error:
+    print(f"\\n-- db_migrate cannot go back\\n{type(error).__name__}: {' '.join(str(error).split())}")
+"""
+_GOES_BACK = "\n-- db_migrate goes back\n"
+_STOPPED = re.compile(r"^-- db_migrate cannot go back\n(?P<reason>[^\n]*)", re.MULTILINE)
+_RUNNING_BACK = re.compile(r"^-- Running downgrade (?P<old>[^\s,]+)[^\n]*$", re.MULTILINE)
 _FAILED = re.compile(r"^-- db_migrate cannot print (?P<new>\S+)$", re.MULTILINE)
 _DIALECT = re.compile(r"^-- Dialect (postgresql|mysql|mariadb|sqlite)$", re.MULTILINE)
 _SETTING = re.compile(r"^SET [^;]*;", re.MULTILINE)
@@ -100,7 +111,8 @@ def read(root: Path) -> Iterable[Unit]:
     files = _revisions(root)
     if not files:
         return
-    text = _printed(root, files)
+    text, _, printed_back = _printed(root, files).partition(_GOES_BACK)
+    back, why_not = _ways_back(printed_back)
     failed = {mark["new"]: text[mark.end() :].split("\n", 2)[1] for mark in _FAILED.finditer(text)}
     marks = sorted((*_RUNNING.finditer(text), *_FAILED.finditer(text)), key=lambda mark: mark.start())
     dialect = _DIALECT.search(text)
@@ -113,15 +125,39 @@ def read(root: Path) -> Iterable[Unit]:
             continue
         seen.add(mark["new"])
         end = marks[index + 1].start() if index + 1 < len(marks) else len(text)
-        body = _VERSION_TABLE.sub("", text[mark.end() : end])
+        body = text[mark.end() : end]
         path = files.get(mark["new"], (root / "alembic.ini", ()))[0]
         if mark["new"] in failed:
             reason = f"alembic upgrade --sql fails: {failed[mark['new']]}"
             yield Unit(path, "", engine=printed_for, start=None, unreadable=reason)
             continue
         alone = "autocommit_block" in shared.head(path, 65536)
-        body = settings + re.sub(r"^(?:BEGIN|COMMIT);\s*$", "", body, flags=re.MULTILINE)
-        yield Unit(path, body, not alone, printed_for, None)
+        undone = back.get(mark["new"])
+        rollback = Unit(path, settings + undone, not alone, printed_for, None) if undone else None
+        unknown = why_not if undone is None else None
+        yield Unit(path, settings + _plain(body), not alone, printed_for, None, rollback, unknown_rollback=unknown)
+
+
+def _plain(printed: str) -> str:
+    """Return what Alembic prints for a revision without its bookkeeping and transaction."""
+    return re.sub(r"^(?:BEGIN|COMMIT);\s*$", "", _VERSION_TABLE.sub("", printed), flags=re.MULTILINE)
+
+
+def _ways_back(printed: str) -> tuple[dict[str, str], str]:
+    """Return the SQL of the way back of each revision, empty where it does nothing; and why others have none."""
+    stopped = _STOPPED.search(printed)
+    marks = list(_RUNNING_BACK.finditer(printed))
+    starts = [*(mark.start() for mark in marks), stopped.start() if stopped else len(printed)]
+    found = {
+        mark["old"]: _plain(printed[mark.end() : end]).strip() for mark, end in zip(marks, starts[1:], strict=True)
+    }
+    if stopped is None:
+        return found, "alembic downgrade --sql does not print it"
+    where = ""
+    if marks:
+        where = f" at {marks[-1]['old']}"
+        del found[marks[-1]["old"]]  # what was printed of it may not be all
+    return found, f"alembic downgrade --sql stops{where}: {stopped['reason']}"
 
 
 def _printed(root: Path, files: dict[str, tuple[Path, tuple[str, ...]]]) -> str:
@@ -130,12 +166,15 @@ def _printed(root: Path, files: dict[str, tuple[Path, tuple[str, ...]]]) -> str:
     Raises:
         UnavailableError: it prints none.
     """
+    below = {parent for _, parents in files.values() for parent in parents}
+    heads = [revision for revision in files if revision not in below]
+    back = _PRINT_BACK.replace("HEAD", repr(heads[0])) if len(heads) == 1 else ""
     try:
-        return _projects.run(root, "alembic", ["-c", _PRINT_SQL], shown="alembic upgrade head --sql")
+        return _projects.run(root, "alembic", ["-c", _PRINT_SQL + back], shown="alembic upgrade head --sql")
     except UnavailableError:
         names = {path: revision for revision, (path, _) in files.items()}
         ranges = [(parents[0] if parents else "base", names[path]) for path, parents in _ordered(files)]
-        text = _projects.run(root, "alembic", ["-c", _PRINT_EACH.replace("RANGES", repr(ranges))])
+        text = _projects.run(root, "alembic", ["-c", _PRINT_EACH.replace("RANGES", repr(ranges)) + back])
         if len(_FAILED.findall(text)) == len(ranges):
             raise
         return text

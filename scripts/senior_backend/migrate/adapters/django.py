@@ -32,11 +32,22 @@ for app, name in NAMES:
         print(f"-- db_migrate printed {app}.{name}\\n{sql.getvalue()}")
     except Exception as error:
         print(f"-- db_migrate cannot print {app}.{name}\\n{type(error).__name__}: {' '.join(str(error).split())}")
+        continue
+    sql = io.StringIO()
+    try:
+        call_command("sqlmigrate", app, name, backwards=True, no_color=True, stdout=sql)
+        print(f"-- db_migrate undid {app}.{name}\\n{sql.getvalue()}")
+    except Exception as error:
+        print(f"-- db_migrate cannot undo {app}.{name}\\n{type(error).__name__}: {' '.join(str(error).split())}")
 """
 _PRINTED = re.compile(
-    r"^-- db_migrate (printed|cannot print) (\w+)\.(\w+)\n(.*?)(?=^-- db_migrate (?:printed|cannot)|\Z)",
+    r"^-- db_migrate (printed|cannot print|undid|cannot undo) (\w+)\.(\w+)\n"
+    r"(.*?)(?=^-- db_migrate (?:printed|cannot|undid)|\Z)",
     re.MULTILINE | re.DOTALL,
 )
+
+
+_ONE_WAY = re.compile(r"IrreversibleError\b")
 
 
 def detect(project: Path) -> Path | None:
@@ -62,13 +73,23 @@ def read(root: Path) -> Iterable[Unit]:
     names = [pair for pair in re.findall(r"^\[[ X]\]\s+(\w+)\.(\w+)", plan, re.MULTILINE) if pair[0] in own]
     script = _PRINT_SQL.replace("NAMES", repr(names))
     printed = _projects.run(root, "django", ["manage.py", "shell", "-c", script], shown="manage.py sqlmigrate")
-    for mark, app, name, text in re.findall(_PRINTED, printed):
+    blocks = {(app, name, mark): text for mark, app, name, text in re.findall(_PRINTED, printed)}
+    for app, name in names:
         path = own[app] / "migrations" / f"{name}.py"
-        if mark == "cannot print":
-            yield Unit(path, "", engine=engine(root), start=None, unreadable=f"sqlmigrate fails: {text.strip()}")
+        failed, text = blocks.get((app, name, "cannot print")), blocks.get((app, name, "printed"), "")
+        if failed is not None:
+            yield Unit(path, "", engine=engine(root), start=None, unreadable=f"sqlmigrate fails: {failed.strip()}")
             continue
-        body = re.sub(r"^(?:BEGIN|COMMIT|START TRANSACTION);\s*$", "", text, flags=re.MULTILINE)
-        yield Unit(path, body, "atomic = False" not in shared.head(path, 65536), engine(root), None)
+        atomic, found = "atomic = False" not in shared.head(path, 65536), engine(root)
+        undone, refused = blocks.get((app, name, "undid")), blocks.get((app, name, "cannot undo"), "").strip()
+        rollback = Unit(path, _plain(undone), atomic, found, None) if undone else None
+        unknown = None if not refused or _ONE_WAY.match(refused) else f"sqlmigrate --backwards fails: {refused}"
+        yield Unit(path, _plain(text), atomic, found, None, rollback, unknown_rollback=unknown)
+
+
+def _plain(printed: str) -> str:
+    """Return what sqlmigrate prints without the transaction around it."""
+    return re.sub(r"^(?:BEGIN|COMMIT|START TRANSACTION);\s*$", "", printed, flags=re.MULTILINE)
 
 
 def new(root: Path, parts: Sequence[Part], engine: Engine, now: datetime) -> list[tuple[Path, str]]:

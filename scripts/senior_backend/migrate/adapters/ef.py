@@ -27,6 +27,8 @@ _SQL = re.compile(
 _CONTEXT = re.compile(r"\[DbContext\(typeof\((?P<name>[\w.]+)\)\)\]")
 _NAMESPACE = re.compile(r"^\s*namespace\s+(?P<name>[\w.]+)", re.MULTILINE)
 
+_CSHARP = "the Down method of EF Core is C#; `dotnet ef migrations script FROM TO` prints its SQL"
+
 
 def detect(project: Path) -> Path | None:
     """Return the folder with a model snapshot."""
@@ -61,7 +63,7 @@ def read(root: Path) -> Iterable[Unit]:
         for match in _SQL.finditer(up):
             kind = next(name for name in ("raw", "verbatim", "plain") if match[name] is not None)
             alone = re.search(r"suppressTransaction\s*:\s*true", match["rest"]) is not None
-            yield Unit(path, match[kind], not alone, engine(root), match.start(kind))
+            yield Unit(path, match[kind], not alone, engine(root), match.start(kind), unknown_rollback=_CSHARP)
 
 
 def new(root: Path, parts: Sequence[Part], engine: Engine, now: datetime) -> list[tuple[Path, str]]:

@@ -24,6 +24,11 @@ _CHANGESET = re.compile(
     r"^--\s*changeset\s+(?P<author>\"[^\"\n]+\"|'[^'\n]+'|[^:\n]+?):(?P<id>\"[^\"\n]+\"|'[^'\n]+'|\S+)(?P<options>[^\n]*)$",
     re.MULTILINE | re.IGNORECASE,
 )
+_ROLLBACK = re.compile(
+    r"^[ \t]*--[ \t]*rollback\b(?P<line>[^\n]*)$|/\*[ \t]*liquibase[ \t]+rollback\b(?P<block>.*?)\*/",
+    re.MULTILINE | re.IGNORECASE | re.DOTALL,
+)
+_ELSEWHERE = re.compile(r"changeset(?:id|path|author)\s*:", re.IGNORECASE)
 _FIRST = re.compile(r"\s*--\s*liquibase formatted sql", re.IGNORECASE)
 
 
@@ -56,7 +61,27 @@ def read(root: Path) -> Iterable[Unit]:
         for index, mark in enumerate(marks):
             end = marks[index + 1].start() if index + 1 < len(marks) else len(text)
             alone = "runintransaction:false" in mark["options"].lower().replace(" ", "")
-            yield Unit(path, text[mark.end() : end], not alone, engine(root), mark.end())
+            body, found = text[mark.end() : end], engine(root)
+            back, unknown = _way_back(body)
+            rollback = Unit(path, back, not alone, found, mark.end()) if back is not None else None
+            yield Unit(path, body, not alone, found, mark.end(), rollback, unknown_rollback=unknown)
+
+
+def _way_back(changeset: str) -> tuple[str | None, str | None]:
+    """Return the SQL of the rollback, with all else blanked out so that offsets hold; and why it is not known.
+
+    Liquibase runs the lines behind `--rollback`, and what stands in comments that begin with `liquibase rollback`.
+    """
+    spans = [match.span(match.lastgroup or 0) for match in _ROLLBACK.finditer(changeset)]
+    said = [changeset[start:end].strip() for start, end in spans]
+    if any(_ELSEWHERE.match(one) for one in said):
+        return None, "its --rollback runs another changeset"
+    kept = list(re.sub(r"[^\n]", " ", changeset))
+    for (start, end), one in zip(spans, said, strict=True):
+        if one.lower() not in ("empty", "not required"):
+            kept[start:end] = changeset[start:end]
+    text = "".join(kept)
+    return text if text.strip() else None, None
 
 
 def new(root: Path, parts: Sequence[Part], engine: Engine, now: datetime) -> list[tuple[Path, str]]:

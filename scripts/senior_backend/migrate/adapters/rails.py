@@ -27,6 +27,8 @@ _HEREDOC = re.compile(
 _QUOTED = re.compile(r"""execute[\s(]+(?P<quote>["'])(?P<body>(?:\\.|(?!(?P=quote)).)*)(?P=quote)""", re.DOTALL)
 _DOWN = re.compile(r"^\s*def (?:self\.)?down\b", re.MULTILINE)
 
+_RUBY = "what undoes a migration of Rails is Ruby, of which only the SQL of the way up is read"
+
 
 def detect(project: Path) -> Path | None:
     """Return `db/migrate` where it has Ruby files or the project is one of Rails."""
@@ -48,7 +50,7 @@ def read(root: Path) -> Iterable[Unit]:
         part = text[: down.start()] if down else text
         alone = "disable_ddl_transaction!" in text
         for match in sorted([*_HEREDOC.finditer(part), *_QUOTED.finditer(part)], key=lambda one: one.start()):
-            yield Unit(path, match["body"], not alone, engine(root), match.start("body"))
+            yield Unit(path, match["body"], not alone, engine(root), match.start("body"), unknown_rollback=_RUBY)
 
 
 def new(root: Path, parts: Sequence[Part], engine: Engine, now: datetime) -> list[tuple[Path, str]]:

@@ -124,7 +124,8 @@ class Unit:
     `text` is that of the whole file with all that is not this migration blanked out, so that offsets hold.
     `transaction` says whether the runner wraps it in one transaction; None where nobody knows. `timeouts` is True
     where the runner itself sets lock timeouts. `lint` False only replays it. `rollback` is its way back: a down
-    section, or a file of its own. `unreadable` says why there is no text to check.
+    section, or a file of its own. `unreadable` says why there is no text to check, `unknown_rollback` why nobody can
+    tell the way back that it has.
     """
 
     path: str
@@ -134,6 +135,7 @@ class Unit:
     lint: bool = True
     rollback: Unit | None = None
     unreadable: str | None = None
+    unknown_rollback: str | None = None
 
 
 @dataclass(slots=True)

@@ -300,8 +300,10 @@ def _round_trip(
     clock: Callable[[], float],
 ) -> Rehearsal:
     scripts = [script for group in groups for script in group]
-    if any(script.down is None for script in scripts):
-        return replace(result, down=RoundTrip("irreversible"))
+    one_way = [script for script in scripts if script.down is None]
+    if one_way:
+        unknown = next((script.unknown_down for script in one_way if script.unknown_down), None)
+        return replace(result, down=RoundTrip("unknown" if unknown else "irreversible", error=unknown))
     schema_after = server.fingerprint(session)
     counted = _counts(server, session)
     down = run_scripts(server, session, scripts[::-1], "down", clock=clock)

@@ -258,6 +258,13 @@ def _round_trip(rehearsal: Rehearsal) -> list[Finding]:
                     "Let the down section undo exactly what up does, or declare it irreversible.",
                 )
             )  # fmt: skip
+    if rehearsal.down.outcome == "unknown":
+        found.append(
+            Finding(
+                "down-not-rehearsed", "warning", f"down was not rehearsed: {rehearsal.down.error}", last,
+                "Try it by hand on a copy of the schema, or declare the migration irreversible.",
+            )
+        )  # fmt: skip
     if rehearsal.down.outcome == "irreversible":
         found.append(Finding("irreversible", "info", "there is no way down, so down was not rehearsed", last, None))
     for table, before, after in rehearsal.lost_rows:

@@ -216,13 +216,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One migration file, ready to run; `down` is None where the file says that there is no way back."""
+    """One migration file, ready to run.
+
+    `down` is None where there is no way back; `unknown_down` says why, where there may be one that nobody can tell.
+    """
 
     file: str
     transactional: bool
     up: tuple[Step, ...]
     down_transactional: bool
     down: tuple[Step, ...] | None
+    unknown_down: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,9 +302,10 @@ class Difference:
 class RoundTrip:
     """What became of the schema after down, and after up again."""
 
-    outcome: Literal["same", "different", "irreversible", "failed", "skipped"] = "skipped"
+    outcome: Literal["same", "different", "irreversible", "unknown", "failed", "skipped"] = "skipped"
     differences: tuple[Difference, ...] = ()
     error: str | None = None
+    """Why it failed, or why it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,17 @@ CROSS JOIN LATERAL unnest(i.indkey::int[]) WITH ORDINALITY AS k(attribute, n)
 LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attribute AND k.attribute > 0
 WHERE i.indisunique AND k.n <= i.indnkeyatts
 GROUP BY i.indexrelid, i.indrelid, i.indisprimary
-HAVING bool_and(a.attname IS NOT NULL)"""
+HAVING bool_and(a.attname IS NOT NULL)
+UNION ALL
+SELECT c.conrelid::bigint, 'u', array_agg(a.attname ORDER BY k.n)::text[]
+FROM pg_constraint c
+CROSS JOIN LATERAL unnest(c.conkey::int[], c.conexclop::oid[]) WITH ORDINALITY AS k(attribute, operator, n)
+JOIN pg_operator o ON o.oid = k.operator AND o.oprname IN ('=', '&&')
+JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attribute
+WHERE c.contype = 'x'
+GROUP BY c.oid, c.conrelid"""
+"""Columns that tell rows apart. Of an exclusion those that do so alone: it refuses equal or overlapping values, and
+ranges are invented disjoint."""
 
 CHECKS = """
 SELECT c.conrelid::bigint, pg_get_expr(c.conbin, c.conrelid)

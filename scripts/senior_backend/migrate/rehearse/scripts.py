@@ -119,6 +119,7 @@ def unit_script(unit: Unit, engine: Engine) -> Script:
         up=_unit_steps(unit, engine),
         down_transactional=back is None or back.transaction is not False,
         down=(_unit_steps(back, engine) or None) if back else None,
+        unknown_down=unit.unknown_rollback,
     )
 
 

@@ -65,7 +65,12 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
     moved = dependents(columns, context)
     forth, back = default_moves(columns, context)
     nullable = (f"ALTER TABLE {t} ALTER COLUMN {o} DROP NOT NULL",) if own.not_null else ()
-    not_null_back = (f"ALTER TABLE {t} ALTER COLUMN {c} SET NOT NULL",) if own.not_null else ()
+    again, check = parts.not_null_again(name, old) if own.not_null else ((), "")
+    not_null_back = (
+        (f"ALTER TABLE {t} ALTER COLUMN {c} SET NOT NULL", f"ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {check}")
+        if check
+        else ()
+    )
     renames = (f"ALTER TABLE {t} RENAME COLUMN {c} TO {o}", f"ALTER TABLE {t} RENAME COLUMN {k} TO {c}")
     renames_back = (f"ALTER TABLE {t} RENAME COLUMN {c} TO {k}", f"ALTER TABLE {t} RENAME COLUMN {o} TO {c}")
     locked = frozenset({str(name)})
@@ -102,6 +107,7 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
         ),
     ]  # fmt: skip
     steps += parts.validations(moved.validate, "check a foreign key that points here, beside the application")
+    steps += again
     steps.append(
         Step(
             "contract",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,7 @@ def _rewrite(options: argparse.Namespace, units: Sequence[Unit], engine: Engine)
     if options.schema:
         units = [*_unlinted(lint_sources.units_of([str(options.schema)])[0]), *units]
     results: list[tuple[Unit, Plan, list[Written]]] = []
-    for number, unit in enumerate(units, 1):
+    for number, unit in zip(count(planning.NUMBERS, planning.NUMBERS), units):
         if not unit.lint:
             before.append(unit)
             for parsed in read_statements(unit.text, engine):

@@ -14,7 +14,9 @@ from senior_backend.migrate.rewrites.sql import ident, made, names, table_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from senior_backend.migrate.catalog import Catalog
     from senior_backend.migrate.operations import Constraint, Name, Operation
+    from senior_backend.migrate.rewrites.model import Stage
 
 OPERATIONS = (ops.AddConstraint, ops.SetNotNull, ops.ValidateConstraint, ops.DropConstraint)
 
@@ -110,11 +112,16 @@ def foreign_key(table: Name, constraint: Constraint, name: str, definition: str,
 def _indexed_later(table: Name, columns: Sequence[str], context: Context) -> bool:
     """Whether the file makes an index that serves a foreign key over `columns` behind this statement."""
     return any(
-        isinstance(one, ops.CreateIndex)
-        and context.catalog.key(one.table) == context.catalog.key(table)
-        and one.where is None
-        and {column.name for column in one.columns[: len(columns)]} == set(columns)
-        for one in context.later
+        isinstance(one, ops.CreateIndex) and serves(one, table, columns, context.catalog) for one in context.later
+    )
+
+
+def serves(index: ops.CreateIndex, table: Name, columns: Sequence[str], catalog: Catalog) -> bool:
+    """Whether a new index finds the rows of `table` that a foreign key over `columns` looks for."""
+    return (
+        catalog.key(index.table) == catalog.key(table)
+        and index.where is None
+        and {column.name for column in index.columns[: len(columns)]} == set(columns)
     )
 
 
@@ -226,26 +233,44 @@ def _validate(operation: ops.ValidateConstraint, context: Context) -> Rewrite | 
 
 
 def _drop(operation: ops.DropConstraint, context: Context) -> Rewrite | None:
-    """A foreign key's drop locks both tables; it gets a transaction of its own where it shares one with others."""
+    """A foreign key's drop locks both tables; it gets a transaction of its own, as each step of its way back does."""
     known = context.table(operation.table)
     constraint = known.constraints.get(operation.name or "") if known else None
     if constraint is None or constraint.kind != "foreign-key" or not context.transaction or operation.cascade:
         return None
+    steps = without_foreign_key(operation.table, operation.name or "", constraint, context.text, "expand")
+    return Rewrite(steps, undone_by=(f"constraint {operation.name}",))
+
+
+def without_foreign_key(
+    table: Name, name: str, constraint: Constraint, drop: str, stage: Stage, *, after_deploy: bool = False
+) -> tuple[Step, ...]:
+    """Return the steps that drop a foreign key with the statement `drop`, each way in transactions of its own.
+
+    The way back runs from the last step to the first: it adds the key unchecked, commits, and validates. Validating on
+    the way up, where the key is valid, reads nothing.
+    """
     assert constraint.references is not None
-    name, t = ident(operation.name or ""), table_name(operation.table)
-    add = f"ALTER TABLE {t} ADD CONSTRAINT {name} {reference(constraint)} NOT VALID"
-    step = Step(
-        "expand",
-        f"drop the foreign key {operation.name}: locks {operation.table} and {constraint.references} for a moment",
-        (context.text,),
-        (
-            add,
-            f"ALTER TABLE {t} VALIDATE CONSTRAINT {name}",
-        ),
-        transaction=False,
-        tables=frozenset({str(operation.table), str(constraint.references)}),
+    t, n = table_name(table), ident(name)
+    validate = f"ALTER TABLE {t} VALIDATE CONSTRAINT {n}"
+    back = Step(
+        stage,
+        f"nothing yet: the way back checks the rows of {table} here, in a transaction of its own",
+        (validate,),
+        (validate,),
+        after_deploy=after_deploy,
+        alone=True,
     )
-    return Rewrite((step,), undone_by=(f"constraint {operation.name}",))
+    gone = Step(
+        stage,
+        f"drop the foreign key {name}: locks {table} and {constraint.references} for a moment",
+        (drop,),
+        (f"ALTER TABLE {t} ADD CONSTRAINT {n} {reference(constraint)} NOT VALID",),
+        after_deploy=after_deploy,
+        tables=frozenset({str(table), str(constraint.references)}),
+        alone=True,
+    )
+    return (back, gone) if constraint.valid else (gone,)
 
 
 def reference(constraint: Constraint) -> str:

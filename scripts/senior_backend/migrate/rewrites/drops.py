@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from senior_backend.migrate import lock_waits
 from senior_backend.migrate import operations as ops
-from senior_backend.migrate.rewrites.constraints import reference
+from senior_backend.migrate.rewrites import parts
+from senior_backend.migrate.rewrites.constraints import without_foreign_key
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
 from senior_backend.migrate.rewrites.sql import ident, made, table_name
 
 if TYPE_CHECKING:
-    from senior_backend.migrate.operations import Name, Operation
+    from senior_backend.migrate.operations import Operation
 
 OPERATIONS = (ops.DropColumn, ops.DropTable)
 
@@ -32,15 +32,21 @@ def _column(operation: ops.DropColumn, context: Context) -> Rewrite | None:
     t, c = table_name(name), ident(column)
     steps: list[Step] = []
     if known is not None and known.not_null and known.default is None and not known.identity and not known.generated:
+        again, check = parts.not_null_again(name, column)
         steps.append(
             Step(
                 "expand",
                 f"let a version of the application that no longer writes {name}.{column} insert rows",
                 (f"ALTER TABLE {t} ALTER COLUMN {c} DROP NOT NULL",),
-                (f"ALTER TABLE {t} ALTER COLUMN {c} SET NOT NULL",),
+                (
+                    f"ALTER TABLE {t} ALTER COLUMN {c} SET NOT NULL",
+                    f"ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {check}",
+                ),
                 tables=frozenset({str(name)}),
+                alone=True,
             )
         )
+        steps += again
     steps.append(
         Step(
             "contract",
@@ -61,36 +67,16 @@ def _table(operation: ops.DropTable, context: Context) -> Rewrite | Unknown | No
     known = context.table(name)
     t = table_name(name)
     gone = name._replace(name=made(name.name, "dropped"))
-    keys: list[tuple[str, str, str, Name]] = []
-    if known is not None:
-        for holder in (known, *context.catalog.children(name)):
-            for key_name, key in holder.constraints.items():
-                if (
-                    key.kind == "foreign-key"
-                    and key.references is not None
-                    and (holder is known or context.catalog.key(key.references) == context.catalog.key(name))
-                ):
-                    definition = reference(key)
-                    other = key.references if holder is known else holder.name
-                    keys.append((table_name(holder.name), ident(key_name), definition, other))
-    steps = [
-        Step(
-            "contract",
-            f"drop a foreign key between {name} and {other}: each locks both tables for a moment, so one at a time",
-            lock_waits.alone(f"ALTER TABLE {holder_name} DROP CONSTRAINT {key_name}", tables=both),
-            (
-                *lock_waits.alone(
-                    f"ALTER TABLE {holder_name} ADD CONSTRAINT {key_name} {definition} NOT VALID", tables=both
-                ),
-                f"ALTER TABLE {holder_name} VALIDATE CONSTRAINT {key_name}",
-            ),
-            transaction=False,
-            after_deploy=True,
-            tables=frozenset({str(name), str(other)}),
-        )
-        for holder_name, key_name, definition, other in keys
-        for both in [sorted({t, table_name(other)})]
-    ]
+    steps: list[Step] = []
+    for holder in (known, *context.catalog.children(name)) if known is not None else ():
+        for key_name, key in holder.constraints.items():
+            if (
+                key.kind == "foreign-key"
+                and key.references is not None
+                and (holder is known or context.catalog.key(key.references) == context.catalog.key(name))
+            ):
+                drop = f"ALTER TABLE {table_name(holder.name)} DROP CONSTRAINT {ident(key_name)}"
+                steps += without_foreign_key(holder.name, key_name, key, drop, "contract", after_deploy=True)
     steps.append(
         Step(
             "contract",

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
+from senior_backend.migrate.operations import IndexColumn, Name
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Step, Unknown
-from senior_backend.migrate.rewrites.sql import ident, in_schema, made, table_name
+from senior_backend.migrate.rewrites.sql import ident, in_schema, made, names, table_name
 
 if TYPE_CHECKING:
     from senior_backend.migrate.operations import Operation
@@ -53,7 +54,7 @@ def _create(operation: ops.CreateIndex, context: Context) -> Rewrite | Unknown |
     match = _CREATE.match(context.text)
     if match is None:
         return Unknown("the statement has an unusual form", "Write CREATE INDEX CONCURRENTLY in a file of its own.")
-    name = operation.name or index_name(operation)
+    name = operation.name or index_name(operation, context)
     rest = f"{ident(name)} {match['rest']}" if _ON.match(match["rest"]) else match["rest"]
     step = Step(
         "validate",
@@ -66,9 +67,14 @@ def _create(operation: ops.CreateIndex, context: Context) -> Rewrite | Unknown |
     return Rewrite((step,), undone_by=(f"index {name}",))
 
 
-def index_name(operation: ops.CreateIndex) -> str:
-    """Return the name that PostgreSQL would choose."""
-    return made(operation.table.name, *(column.name or "expr" for column in operation.columns), "idx")
+def index_name(operation: ops.CreateIndex, context: Context) -> str:
+    """Return the name that PostgreSQL would choose: the first that is free."""
+    base = made(operation.table.name, *(column.name or "expr" for column in operation.columns), "idx")
+    name, number = base, 0
+    while context.catalog.table_of_index(Name(name, operation.table.schema)) is not None:
+        number += 1
+        name = f"{base}{number}"
+    return name
 
 
 def _create_partitioned(operation: ops.CreateIndex, context: Context) -> Rewrite | Unknown:
@@ -82,7 +88,7 @@ def _create_partitioned(operation: ops.CreateIndex, context: Context) -> Rewrite
             "PARTITION; name the database with --database-url to have it written.",
         )
     kind = "CREATE UNIQUE INDEX" if operation.unique else "CREATE INDEX"
-    name, tail = operation.name or index_name(operation), match["tail"].strip()
+    name, tail = operation.name or index_name(operation, context), match["tail"].strip()
     children = [(partition, made(partition.name, name)) for partition in sorted(known.partitions)]
     parent = in_schema(operation.table, name)
     steps = [
@@ -133,14 +139,26 @@ def _drop(operation: ops.DropIndex, context: Context) -> Rewrite | Unknown | Non
 def _create_again(operation: ops.DropIndex, context: Context) -> tuple[str, ...]:
     known = context.catalog.table_of_index(operation.index)
     index = known.indexes.get(operation.index.name) if known else None
-    if known is None or index is None or None in index.columns:
+    if known is None or index is None:
         return ()
-    columns = ", ".join(ident(column) for column in index.columns if column)
+    keys = [_key(key) for key in index.keys or map(IndexColumn, index.columns)]
+    if not all(keys):
+        return ()
+    include = f" INCLUDE ({names(index.include)})" if index.include else ""
+    nulls = "" if index.nulls_distinct else " NULLS NOT DISTINCT"
     where = f" WHERE {index.where.sql}" if index.where else ""
     method = "" if index.method == "btree" else f"USING {index.method} "
     kind = "UNIQUE INDEX" if index.unique else "INDEX"
     create = f"CREATE {kind} CONCURRENTLY {ident(index.name)} ON {table_name(known.name)}"
-    return (f"{create} {method}({columns}){where}",)
+    return (f"{create} {method}({', '.join(keys)}){include}{nulls}{where}",)
+
+
+def _key(key: IndexColumn) -> str:
+    """Return a key as SQL, nothing where it is not known."""
+    if key.name is None and key.expression is None:
+        return ""
+    text = ident(key.name) if key.name else f"({key.expression.sql})"  # type: ignore[union-attr]
+    return f"{text} {key.options}".rstrip()
 
 
 def _reindex(operation: ops.Reindex, context: Context) -> Rewrite | Unknown | None:

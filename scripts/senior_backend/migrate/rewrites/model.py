@@ -42,6 +42,8 @@ class Step:
     """Tables that are locked strongly; two of them do not share a transaction unless one step says so."""
     alone: bool = False
     """Shares its transaction, and so its file, with no other step."""
+    changes_rows: bool = False
+    """Changes or copies rows of a table in use: no strong lock may be held meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

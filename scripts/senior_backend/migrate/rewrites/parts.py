@@ -81,6 +81,32 @@ def not_null(table: Name, column: str, *, back: bool = True) -> tuple[Step, ...]
     )  # fmt: skip
 
 
+def not_null_again(table: Name, column: str) -> tuple[tuple[Step, ...], str]:
+    """Return the steps behind one that drops NOT NULL, whose way back then sets it without a scan; and their CHECK.
+
+    The way back runs from the last step to the first: refuse NULL, check the rows, and both commit before SET NOT NULL.
+    The CHECK, named as a quoted identifier, is dropped with it.
+    """
+    name, t = ident(made(table.name, column, "not_null")), table_name(table)
+    return (
+        Step(
+            "validate",
+            f"nothing yet: the way back checks here that no row of {table} has NULL in {column}",
+            ("SELECT 1",),
+            (f"ALTER TABLE {t} VALIDATE CONSTRAINT {name}",),
+            alone=True,
+        ),
+        Step(
+            "validate",
+            f"let {table}.{column} be NULL; the way back refuses that first, so that SET NOT NULL reads no row",
+            (f"ALTER TABLE {t} DROP CONSTRAINT IF EXISTS {name}",),
+            (f"ALTER TABLE {t} ADD CONSTRAINT {name} CHECK ({ident(column)} IS NOT NULL) NOT VALID",),
+            tables=frozenset({str(table)}),
+            alone=True,
+        ),
+    ), name
+
+
 def validated(table: Name, name: str, definition: str, what: str, parent: Name | None = None) -> tuple[Step, ...]:
     """Return the steps that add a CHECK or FOREIGN KEY unchecked, and validate it in a transaction of its own.
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
+from senior_backend.migrate import row_changes
 from senior_backend.migrate.catalog_replay import apply
 from senior_backend.migrate.lint import read_statements
 from senior_backend.migrate.postgres_locks import locks
+from senior_backend.migrate.rewrites import constraints
 from senior_backend.migrate.rewrites.add_column import SERIAL
 from senior_backend.migrate.rewrites.model import Context, Memory, Rewrite, Stage, Step, Unknown
 from senior_backend.migrate.rewrites.registry import transformations
@@ -19,9 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from senior_backend.migrate.catalog import Catalog
-    from senior_backend.migrate.operations import Column, Operation, ParsedStatement
+    from senior_backend.migrate.operations import Column, Name, Operation, ParsedStatement
     from senior_backend.migrate.statements import Engine
 
+NUMBERS = 1000
+"""How far the numbers of two migrations are apart; those in between are for the files into which one is parted."""
 NO_WAY_BACK = "the migration that this came from has no way back"
 
 
@@ -155,6 +159,7 @@ def plan(
     engine = catalog.engine
     statements = read_statements(blanked, engine)
     parts: list[Part] = []
+    keys = _ForeignKeys()
     earlier: list[Operation] = []
     undone: set[str] = set()
     position, lead = start, ""
@@ -170,10 +175,13 @@ def plan(
             if steps is None:
                 result.kept += 1
                 result.rewritten += piece.parted
-                parts.append(_kept(piece, lead, catalog, number, transaction=transaction))
+                found = [_kept(piece, lead, context, transaction=transaction)]
+                if found[0].step.changes_rows and any(one.step.tables for one in parts):
+                    number += 1  # a file of its own: tables that were new until here may be in use behind it
             else:
                 result.rewritten += 1
-                parts.extend(Part(lead if i == 0 else "", step, kept=False) for i, step in enumerate(steps))
+                found = [Part(lead if i == 0 else "", step, kept=False) for i, step in enumerate(steps)]
+            keys.place(parts, found, piece, context)
             if steps != ():
                 lead = ""
             for operation in piece.operations:
@@ -189,6 +197,49 @@ def plan(
         parts, _own_way_back(down, undone, engine), has_way_back=bool(down and read_statements(down, engine))
     )
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class _ForeignKey:
+    """A foreign key that the migration adds: the first part that does so, and the columns that there are by then."""
+
+    table: Name
+    columns: tuple[str, ...]
+    first: Part
+    there: frozenset[str]
+
+
+@dataclass(slots=True)
+class _ForeignKeys:
+    """The foreign keys added so far: an index that serves one belongs in front of it, wherever the user made it."""
+
+    added: list[_ForeignKey] = field(default_factory=list)
+
+    def place(self, parts: list[Part], found: list[Part], piece: Piece, context: Context) -> None:
+        """Put what a piece became into `parts`: in front of the foreign key that it serves, else behind all."""
+        served = next((key for key in self.added if _goes_before(piece, key, context)), None)
+        at = len(parts) if served is None else next(i for i, part in enumerate(parts) if part is served.first)
+        parts[at:at] = found
+        for operation in piece.operations:
+            self._remember(operation, found, context)
+
+    def _remember(self, operation: Operation, found: list[Part], context: Context) -> None:
+        first = next((part for part in found if "foreign key" in " ".join(part.step.up).lower()), None)
+        if first is None or not isinstance(operation, (ops.AddConstraint, ops.AddColumn)):
+            return
+        table = context.table(operation.table)
+        own = operation.column.constraints if isinstance(operation, ops.AddColumn) else (operation.constraint,)
+        for one in own:
+            if one.kind == "foreign-key" and not context.is_new(operation.table):
+                there = frozenset((*one.columns, *(table.columns if table is not None else ())))
+                self.added.append(_ForeignKey(operation.table, one.columns, first, there))
+
+
+def _goes_before(piece: Piece, key: _ForeignKey, context: Context) -> bool:
+    if len(piece.operations) != 1 or not isinstance(index := piece.operations[0], ops.CreateIndex):
+        return False
+    named = {*(column.name for column in index.columns), *index.include}
+    return named <= key.there and constraints.serves(index, key.table, key.columns, context.catalog)
 
 
 def remember(operation: Operation, text: str, catalog: Catalog, memory: Memory) -> None:
@@ -233,14 +284,15 @@ def _rewrite(piece: Piece, context: Context, result: Plan, undone: set[str]) -> 
     return None
 
 
-def _kept(piece: Piece, lead: str, catalog: Catalog, number: int, *, transaction: bool) -> Part:
-    tables = set()
+def _kept(piece: Piece, lead: str, context: Context, *, transaction: bool) -> Part:
+    catalog, tables = context.catalog, set()
     for operation in piece.operations:
         for name, _ in locks(operation, catalog) if catalog.engine == "postgresql" else ():
             known = catalog.table(name)
-            if known is None or known.unit != number:
+            if known is None or known.unit != context.number:
                 tables.add(str(name))
-    step = Step("keep", "", (piece.text,), transaction=transaction, tables=frozenset(tables))
+    changes = any(row_changes.take_time(operation, context) for operation in piece.operations)
+    step = Step("keep", "", (piece.text,), transaction=transaction, tables=frozenset(tables), changes_rows=changes)
     return Part(lead, step, True, piece.head, piece.action)
 
 
@@ -289,6 +341,8 @@ def _fits(current: Sequence[Part], part: Part) -> bool:
     if not step.transaction:
         # Some tools send a file as one query, and so as one transaction: only what the user kept together stays so.
         return first.stage == step.stage == "keep"
+    if step.changes_rows and any(one.step.tables for one in current):
+        return False
     together = step.tables.union(*(one.step.tables for one in current))
     return len(together) <= 1 or together == first.tables
 

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from senior_backend.migrate import operations as ops
+from senior_backend.migrate.postgres_system import is_catalogue
 from senior_backend.migrate.rewrites import parts
 from senior_backend.migrate.rewrites.model import Context, Rewrite, Unknown
 
@@ -23,6 +24,11 @@ def rewrite(operation: Operation, context: Context) -> Rewrite | Unknown | None:
     assert isinstance(operation, (ops.Update, ops.Delete))
     if context.is_new(operation.table):
         return None
+    if context.catalog.engine == "postgresql" and is_catalogue(operation.table):
+        return Unknown(
+            f"rows of the system catalogue {operation.table} are changed",
+            "Use the statement that changes the object: ALTER, COMMENT, GRANT, DROP.",
+        )
     if isinstance(operation, ops.Delete):
         if operation.filtered:
             return None

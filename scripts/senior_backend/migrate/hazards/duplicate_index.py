@@ -1,0 +1,112 @@
+"""Indexes that are there already under another name; every engine keeps both up to date."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple
+
+from senior_backend.migrate import operations as ops
+from senior_backend.migrate.operations import IndexColumn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from senior_backend.migrate.catalog import Index, Table
+    from senior_backend.migrate.hazards.rule import Context
+    from senior_backend.migrate.operations import Expression, ParsedStatement
+
+
+class Twin(NamedTuple):
+    """A new index, or unique constraint, and the older index that does all that it does."""
+
+    operation: ops.CreateIndex | ops.AddConstraint
+    statement: ParsedStatement
+    older: Index
+
+
+_Kind = tuple[str, bool, tuple[str | None, ...]]
+"""What two indexes have in common that are worth a closer look: method, uniqueness, columns."""
+_Definition = tuple[tuple[tuple[str | None, str, int | None, str], ...], tuple[str, ...], str, bool]
+"""The rest: keys, included columns, condition, whether nulls are distinct."""
+
+
+def note(operation: ops.CreateIndex | ops.AddConstraint, context: Context, rule: str) -> None:
+    """Remember what is made anew; whether it is a double shows at the end, when what it replaces is gone."""
+    if isinstance(operation, ops.AddConstraint):
+        constraint = operation.constraint
+        made = constraint.kind == "unique" and constraint.using_index is None and not constraint.deferrable
+    else:
+        made = not operation.only and not context.is_there(operation)
+    if made:
+        context.notes.setdefault(rule, []).append((context.catalog.key(operation.table), operation, context.statement))
+
+
+def twins(context: Context, rule: str) -> Iterator[Twin]:
+    """Yield what the migration has made although the table has the same; nothing where it did what nobody can read."""
+    noted = context.notes.get(rule, ())
+    if not noted or any(isinstance(one, ops.Opaque) for parsed in context.statements for one in parsed.operations):
+        return
+    for key, made in groupby(sorted(noted, key=itemgetter(0)), key=itemgetter(0)):
+        table = context.catalog.tables.get(key)
+        if table is not None:
+            yield from _twins(table, [(operation, statement) for _, operation, statement in made], context)
+
+
+def _twins(
+    table: Table, made: list[tuple[ops.CreateIndex | ops.AddConstraint, ParsedStatement]], context: Context
+) -> Iterator[Twin]:
+    described = [_described(operation, context) for operation, _ in made]
+    waiting = Counter(described)
+    kinds = {kind for kind, _ in described}
+    alike: dict[tuple[_Kind, _Definition], list[Index]] = {}
+    for index in table.indexes.values():
+        kind = (index.method, index.unique, index.columns)
+        if kind in kinds and index.valid and not index.on_parent_only and not _something_else(index, table, context):
+            alike.setdefault((kind, _definition(index)), []).append(index)
+    for description, (operation, statement) in zip(described, made, strict=True):
+        same = alike.get(description, [])
+        older = len(same) - waiting[description]
+        waiting[description] -= 1
+        if older > 0:
+            name = _name(operation)
+            yield Twin(operation, statement, next(one for one in same if one.name != name))
+
+
+def _name(operation: ops.CreateIndex | ops.AddConstraint) -> str | None:
+    return operation.name if isinstance(operation, ops.CreateIndex) else operation.constraint.name
+
+
+def _described(operation: ops.CreateIndex | ops.AddConstraint, context: Context) -> tuple[_Kind, _Definition]:
+    fold = context.catalog.fold
+    if isinstance(operation, ops.AddConstraint):
+        columns = tuple(map(fold, operation.constraint.columns))
+        return ("btree", True, columns), (_keys(map(IndexColumn, columns)), (), "", True)
+    keys = tuple(key._replace(name=key.name and fold(key.name)) for key in operation.columns)
+    return (
+        (operation.kind or operation.method, operation.unique, tuple(key.name for key in keys)),
+        (_keys(keys), tuple(map(fold, operation.include)), _text(operation.where), operation.nulls_distinct),
+    )
+
+
+def _definition(index: Index) -> _Definition:
+    keys = index.keys or map(IndexColumn, index.columns)
+    return _keys(keys), index.include, _text(index.where), index.nulls_distinct
+
+
+def _keys(keys: Iterable[IndexColumn]) -> tuple[tuple[str | None, str, int | None, str], ...]:
+    return tuple((key.name, _text(key.expression), key.length, key.options) for key in keys)
+
+
+def _text(expression: Expression | None) -> str:
+    """Return an expression as both a user and PostgreSQL's catalogue write it, which names the type of each text."""
+    return "" if expression is None else expression.sql.replace("::text", "")
+
+
+def _something_else(index: Index, table: Table, context: Context) -> bool:
+    """Whether it is checked at the commit only, or InnoDB's own: the table itself, or one that gives way to the new."""
+    if index.backs == "primary-key" and context.catalog.engine in ("mysql", "mariadb"):
+        return True
+    constraint = table.constraints.get(index.name)
+    return constraint is not None and (constraint.deferrable or constraint.kind == "foreign-key")
