@@ -9,11 +9,12 @@ Prove: pytest test_etag.py   (DATABASE_URL, default postgresql://postgres@127.0.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from psycopg import AsyncConnection
 
@@ -87,10 +88,13 @@ async def conditional_update(
 ) -> int:
     """Set `values` (columns from your code, never from the request's keys) and return the new version.
 
+    `table` may be `schema.table`. In a transaction of the caller's it is a part of that.
+
     Raises:
         PreconditionFailed: there is no such row with one of `versions`.
     """
     from psycopg import sql
+    from psycopg.rows import tuple_row
 
     assignments = sql.SQL(", ").join(
         sql.SQL("{} = {}").format(sql.Identifier(column), sql.Placeholder(f"v_{column}")) for column in values
@@ -98,9 +102,21 @@ async def conditional_update(
     query = sql.SQL(
         "UPDATE {} SET {}, version = version + 1 WHERE id = %(id)s"
         " AND (%(versions)s::int[] IS NULL OR version = ANY(%(versions)s)) RETURNING version"
-    ).format(sql.Identifier(table), assignments)
+    ).format(sql.Identifier(*table.split(".")), assignments)
     parameters = {"id": row_id, "versions": versions, **{f"v_{column}": value for column, value in values.items()}}
-    row = await (await connection.execute(query, parameters)).fetchone()
+    async with _read_committed(connection):
+        row = await (await connection.cursor(row_factory=tuple_row).execute(query, parameters)).fetchone()
     if row is None:
         raise PreconditionFailed(f"{table} {row_id} has changed or is gone")
     return int(row[0])
+
+
+@contextlib.asynccontextmanager
+async def _read_committed(connection: AsyncConnection[Any]) -> AsyncIterator[None]:
+    """In autocommit, whatever the default is: with repeatable read the loser of a race would fail with an error."""
+    if not connection.autocommit or connection.info.transaction_status.name != "IDLE":
+        yield
+        return
+    async with connection.transaction():
+        await connection.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        yield

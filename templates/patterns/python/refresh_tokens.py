@@ -246,13 +246,13 @@ async def rotate(
 
 async def revoke(connection: AsyncConnection[Any], token: str) -> None:
     """Log out: end the token's family. An unknown token is no error, so that nothing is learnt from it."""
-    async with _transaction(connection):
+    async with _transaction(connection) if connection.autocommit else contextlib.nullcontext():
         await connection.execute(END_FAMILY, [digest(token)])
 
 
 async def revoke_all(connection: AsyncConnection[Any], subject: str) -> None:
     """End every family of `subject`: after a password change, a lock-out, a stolen device."""
-    async with _transaction(connection):
+    async with _transaction(connection) if connection.autocommit else contextlib.nullcontext():
         await connection.execute(
             """
             WITH locked AS (SELECT id FROM refresh_family WHERE subject = %s ORDER BY id FOR UPDATE)
