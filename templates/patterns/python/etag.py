@@ -9,12 +9,11 @@ Prove: pytest test_etag.py   (DATABASE_URL, default postgresql://postgres@127.0.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
 
     from psycopg import AsyncConnection
 
@@ -93,7 +92,7 @@ async def conditional_update(
     Raises:
         PreconditionFailed: there is no such row with one of `versions`.
     """
-    from psycopg import sql
+    from psycopg import errors, sql
     from psycopg.rows import tuple_row
 
     assignments = sql.SQL(", ").join(
@@ -104,19 +103,14 @@ async def conditional_update(
         " AND (%(versions)s::int[] IS NULL OR version = ANY(%(versions)s)) RETURNING version"
     ).format(sql.Identifier(*table.split(".")), assignments)
     parameters = {"id": row_id, "versions": versions, **{f"v_{column}": value for column, value in values.items()}}
-    async with _read_committed(connection):
-        row = await (await connection.cursor(row_factory=tuple_row).execute(query, parameters)).fetchone()
-    if row is None:
-        raise PreconditionFailed(f"{table} {row_id} has changed or is gone")
-    return int(row[0])
-
-
-@contextlib.asynccontextmanager
-async def _read_committed(connection: AsyncConnection[Any]) -> AsyncIterator[None]:
-    """In autocommit, whatever the default is: with repeatable read the loser of a race would fail with an error."""
-    if not connection.autocommit or connection.info.transaction_status.name != "IDLE":
-        yield
-        return
-    async with connection.transaction():
-        await connection.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        yield
+    cursor = connection.cursor(row_factory=tuple_row)
+    while True:
+        try:
+            row = await (await cursor.execute(query, parameters)).fetchone()
+        except errors.SerializationFailure:  # repeatable read is the default here, and another writer was first
+            if connection.info.transaction_status.name != "IDLE":  # in a transaction of the caller's
+                raise
+            continue
+        if row is None:
+            raise PreconditionFailed(f"{table} {row_id} has changed or is gone")
+        return int(row[0])

@@ -20,10 +20,12 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from psycopg import errors
 from psycopg.rows import tuple_row
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Sequence
+    from typing import LiteralString
 
     from psycopg import AsyncConnection
 
@@ -100,9 +102,12 @@ async def claim(connection: AsyncConnection[Any], queue: str, *, lease: float = 
         raise RuntimeError("claim() needs a connection that is in no transaction and that no other task uses")
     cursor = connection.cursor(row_factory=tuple_row)
     while True:
-        async with _committed(connection):
-            await cursor.execute(CLAIM, {"queue": queue, "lease": lease})
-            row = await cursor.fetchone()
+        try:
+            async with contextlib.nullcontext() if connection.autocommit else connection.transaction():
+                await cursor.execute(CLAIM, {"queue": queue, "lease": lease})
+                row = await cursor.fetchone()
+        except errors.SerializationFailure:  # repeatable read is the default here, and another worker was first
+            continue
         if row is None:
             return None
         if row[4] == "ready":
@@ -111,19 +116,16 @@ async def claim(connection: AsyncConnection[Any], queue: str, *, lease: float = 
 
 async def extend(connection: AsyncConnection[Any], job: Job, *, lease: float = 60.0) -> bool:
     """Keep the job for `lease` more seconds; long work calls it at a third of its lease."""
-    async with _committed(connection):
-        done = await connection.execute(
-            "UPDATE job SET run_at = clock_timestamp() + make_interval(secs => %s) WHERE id = %s AND lease_id = %s",
-            [lease, job.id, job.lease_id],
-        )
-    return done.rowcount == 1
+    return await _changes(
+        connection,
+        "UPDATE job SET run_at = clock_timestamp() + make_interval(secs => %s) WHERE id = %s AND lease_id = %s",
+        [lease, job.id, job.lease_id],
+    )
 
 
 async def complete(connection: AsyncConnection[Any], job: Job) -> bool:
     """Remove the finished job; in one transaction with its effect, if that is in the same database."""
-    async with _committed(connection) if connection.autocommit else contextlib.nullcontext():
-        done = await connection.execute("DELETE FROM job WHERE id = %s AND lease_id = %s", [job.id, job.lease_id])
-    return done.rowcount == 1
+    return await _changes(connection, "DELETE FROM job WHERE id = %s AND lease_id = %s", [job.id, job.lease_id])
 
 
 async def fail(
@@ -132,29 +134,25 @@ async def fail(
     """Give the job back, due later, or dead when its attempts are used up."""
     delay = random.uniform(0, min(base * 2**job.attempts, cap))  # noqa: S311 - jitter
     readable = error[:1000].replace("\0", "").encode("utf-8", "replace").decode()
-    async with _committed(connection):
-        done = await connection.execute(
-            """
-            UPDATE job SET
-                state = CASE WHEN attempts >= max_attempts THEN 'dead' ELSE 'ready' END,
-                run_at = clock_timestamp() + make_interval(secs => %s),
-                lease_id = NULL,
-                last_error = %s
-            WHERE id = %s AND lease_id = %s
-            """,
-            [delay, readable, job.id, job.lease_id],
-        )
-    return done.rowcount == 1
+    return await _changes(
+        connection,
+        """
+        UPDATE job SET
+            state = CASE WHEN attempts >= max_attempts THEN 'dead' ELSE 'ready' END,
+            run_at = clock_timestamp() + make_interval(secs => %s),
+            lease_id = NULL,
+            last_error = %s
+        WHERE id = %s AND lease_id = %s
+        """,
+        [delay, readable, job.id, job.lease_id],
+    )
 
 
-@contextlib.asynccontextmanager
-async def _committed(connection: AsyncConnection[Any]) -> AsyncIterator[None]:
-    """Commit the statement; in a transaction of the caller's it is a part of that.
-
-    Whatever the defaults are: with repeatable read, two workers at one job would fail instead of sharing the queue.
-    """
-    outermost = connection.info.transaction_status.name == "IDLE"
-    async with connection.transaction():
-        if outermost:
-            await connection.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        yield
+async def _changes(connection: AsyncConnection[Any], query: LiteralString, parameters: Sequence[object]) -> bool:
+    """Whether the statement found the job with its lease."""
+    while True:
+        try:
+            return (await connection.execute(query, parameters)).rowcount == 1
+        except errors.SerializationFailure:  # repeatable read is the default here, and another one was first
+            if connection.info.transaction_status.name != "IDLE":  # in a transaction of the caller's
+                raise

@@ -2,9 +2,9 @@
 
 Guarantees: an event is published if and only if the transaction that wrote it commits; at least once; for one key
     in the order in which its transactions committed their rows, also with many relays and across their crashes.
-Needs: psycopg >= 3.1, PostgreSQL >= 11, the table of `SCHEMA`; for the relay a connection of its own. Transactions on one
-    key must be serialised by the row that the key names (update or lock the aggregate before `enqueue`), as they are
-    when that row has a version.
+Needs: psycopg >= 3.1, PostgreSQL >= 11, the table of `SCHEMA`; for the relay a connection of its own. Transactions on
+    one key must be serialised by the row that the key names (update or lock the aggregate before `enqueue`), as they
+    are when that row has a version.
 Fails: while publishing fails, a key's later events wait and other keys go on; nothing is dropped. Consumers see
     repeats after a crash (same `id`), so they must be idempotent: see inbox.py.
 Prove: pytest test_outbox.py   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
