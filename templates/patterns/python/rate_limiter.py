@@ -73,11 +73,11 @@ class RateLimiter:
 
     async def check(self, key: str, cost: int = 1) -> Decision:
         """Take `cost` permits for `key`, which names the principal and the action (`login:alice`, `ip:192.0.2.1`)."""
+        # Who is limited chooses its name, lone surrogates too: that is another name and no crash.
+        name = f"{self._prefix}:{key}".encode("utf-8", "surrogatepass")
         try:
             async with asyncio.timeout(self._timeout):
-                allowed, wait, remaining = await self._script(
-                    keys=[f"{self._prefix}:{key}"], args=[self._interval, self._tolerance, cost]
-                )
+                allowed, wait, remaining = await self._script(keys=[name], args=[self._interval, self._tolerance, cost])
         except (RedisError, OSError, TimeoutError):
             return Decision(self._on_failure == "open", 0.0 if self._on_failure == "open" else 1.0, 0, degraded=True)
         return Decision(allowed == 1, int(wait) / 1_000_000, max(int(remaining), 0))

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pool } from "pg";
 import { enqueue, relayOnce, SCHEMA, type OutboxEvent } from "./outbox.js";
-import { isolation, sleep, withSchema } from "./proof.js";
+import { isolation, onConnection, sleep, withSchema } from "./proof.js";
 import { transaction } from "./transaction.js";
 
 const DDL = `${SCHEMA} CREATE TABLE account (id text PRIMARY KEY, version int NOT NULL DEFAULT 0);`;
@@ -63,9 +63,9 @@ test("order per key holds with writers, four relays and relays that die", () =>
 
 test("relays whatever isolation level is the default, and odd text", () =>
   withSchema(SCHEMA, async (pool) => {
-    const client = await pool.connect();
-    for (let n = 0; n < 100; n++) await enqueue(client, { key: `k${n % 20}`, type: "t", payload: { n, odd: "\0 \ud800" } });
-    client.release();
+    await onConnection(pool, async (client) => {
+      for (let n = 0; n < 100; n++) await enqueue(client, { key: `k${n % 20}`, type: "t", payload: { n, odd: "\0 \ud800" } });
+    });
     const seen = new Map<string, number[]>();
     const publish = async ({ key, payload }: OutboxEvent): Promise<void> => {
       const { n, odd } = payload as { n: number; odd: string };
@@ -79,9 +79,9 @@ test("relays whatever isolation level is the default, and odd text", () =>
 
 test("one relay alone sends the other keys while one fails; one that freezes does not keep its key", () =>
   withSchema(SCHEMA, async (pool) => {
-    const client = await pool.connect();
-    for (const key of ["bad", "bad", "good", "fine"]) await enqueue(client, { key, type: "t", payload: 1 });
-    client.release();
+    await onConnection(pool, async (client) => {
+      for (const key of ["bad", "bad", "good", "fine"]) await enqueue(client, { key, type: "t", payload: 1 });
+    });
     const got: string[] = [];
     const publish = async ({ key }: OutboxEvent): Promise<void> => {
       if (key === "bad") throw new Error(key);
