@@ -7,6 +7,8 @@ Needs: psycopg >= 3.1, PostgreSQL >= 9.6, the tables of `SCHEMA`; a connection f
     (the count of failures would be rolled back) and that no other task uses meanwhile.
 Fails: an exception of the effect is counted and raised as `Retry`: do not acknowledge, let the broker deliver again.
     Effects outside the database (mail, other services) belong into an outbox row written by the effect.
+Fit: the effect may call enqueue of outbox.py and on_reply of saga.py on its connection. Tables with other names:
+    replace the words `inbox`, `inbox_failure` and `inbox_dead` in the SQL.
 Prove: pytest test_inbox.py   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
 
 Acknowledge after `consume` returns, also when it says DUPLICATE or DEAD. Delete old rows after the broker's longest

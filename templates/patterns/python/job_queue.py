@@ -6,6 +6,7 @@ Guarantees: a job that was enqueued by a committed transaction is run at least o
 Needs: psycopg >= 3.1, PostgreSQL >= 13, the table of `SCHEMA`. Jobs must be idempotent (at least once). `claim`
     commits: it wants a connection that is in no transaction and that no other task uses.
 Fails: `complete`, `fail` and `extend` return False when the lease was lost: throw the result away.
+Fit: a table of yours with another name or more columns: change `SCHEMA` and the SQL, nothing else knows them.
 Prove: pytest test_job_queue.py   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
 
 Failed jobs come back after base * 2^attempts seconds with full jitter. Watch `SELECT count(*) FROM job WHERE state =

@@ -9,6 +9,8 @@ Needs: PyJWT[crypto] >= 2.10; `fetch` returns the JWKS document (over TLS, with 
 Fails: `InvalidToken` (answer 401 with WWW-Authenticate: Bearer error="invalid_token"). Key sets that cannot be
     fetched leave the known keys in force; a token of another key is then `KeysUnavailable` (answer 503: with a 401
     the client would log its user out).
+Fit: issuers that do not type their tokens (Auth0, Cognito, Entra): `token_type=None`. Tokens that you issue yourself:
+    `SharedSecret`. Catch the two exceptions in one dependency or middleware and raise your own there.
 Prove: pytest test_jwt_verify.py
 
 RFC 8725 (best current practices), RFC 9068 (access tokens), RFC 7517 (key sets).

@@ -7,6 +7,8 @@ Needs: psycopg >= 3.1, PostgreSQL >= 11, the table of `SCHEMA`; for the relay a 
     are when that row has a version.
 Fails: while publishing fails, a key's later events wait and other keys go on; nothing is dropped. Consumers see
     repeats after a crash (same `id`), so they must be idempotent: see inbox.py.
+Fit: a table of yours with another name or more columns: change `SCHEMA` and the three statements. CloudEvents, Kafka or
+    NATS: `publish` maps an `Event` to the broker's message.
 Prove: pytest test_outbox.py   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
 
 Rows are found by being there, never by `id > last seen`: ids are given before commit, so a smaller one can appear

@@ -6,6 +6,8 @@ Guarantees: over any window of `period` at most `limit` + `burst` permits for a 
 Needs: redis-py >= 5 (`redis.asyncio`), Redis >= 5 or Valkey.
 Fails: when Redis does not answer within `timeout`, the call is decided by `on_failure`: "open" lets it through
     (availability first), "closed" refuses it (logins, anything that costs money). `Decision.degraded` says so.
+Fit: a project's `allow(account) -> bool` is `(await limiter.check(f"login:{account}")).allowed`. "n at once, n in each
+    period on average" is limit=n; "never more than n in any period" is limit + burst = n.
 Prove: pytest test_rate_limiter.py   (REDIS_URL, default redis://127.0.0.1:6379/0)
 
 Generic cell rate algorithm: ITU-T I.371; one stored number per key, the theoretical arrival time (TAT).

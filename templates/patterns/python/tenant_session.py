@@ -8,6 +8,7 @@ Needs: psycopg >= 3.1, PostgreSQL >= 11; `policy_sql` run once for each table by
 Fails: a query without a tenant sees no rows; writing another tenant's row raises
     psycopg.errors.InsufficientPrivilege. Unique constraints and foreign keys still see all rows: put tenant_id
     first in both. Views over the table need security_invoker (PostgreSQL 15).
+Fit: `policy_sql(table, "uuid")` for tenants that are no numbers; another setting or column: they stand in two places.
 Prove: pytest test_tenant_session.py   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
 """
 

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 import psycopg
+import pytest
 
 from job_queue import SCHEMA, Job, claim, complete, enqueue, extend, fail
 from pg_proof import other_defaults, schema
@@ -110,6 +111,8 @@ def test_workers_whose_connections_have_other_defaults() -> None:
     async def run() -> None:
         async with schema(SCHEMA) as connect:
             setup, connections = await connect(), [await other_defaults(connect) for _ in range(10)]
+            for connection in connections:
+                await connection.set_autocommit(True)
             for n in range(100):
                 await enqueue(setup, "q", n)
             runs: Counter[int] = Counter()
@@ -117,13 +120,29 @@ def test_workers_whose_connections_have_other_defaults() -> None:
             async def work(connection: psycopg.AsyncConnection[Any]) -> None:
                 while job := await claim(connection, "q"):
                     runs[job.payload] += 1
-                    row = await (await setup.execute("SELECT attempts FROM job WHERE id = %s", [job.id])).fetchone()
-                    assert row == (1,)  # others see the claim while the job runs
                     assert await complete(connection, job)
-                    await connection.commit()
 
             await asyncio.gather(*map(work, connections))
             assert runs == Counter(range(100))
+
+    asyncio.run(run())
+
+
+def test_without_autocommit_a_claim_is_committed_and_the_end_of_a_job_is_the_callers() -> None:
+    async def run() -> None:
+        async with schema(SCHEMA) as connect:
+            connection, other = await other_defaults(connect), await connect()
+            await enqueue(other, "q", "x")
+            job = await claim(connection, "q")
+            assert job
+            states = "SELECT attempts FROM job"
+            assert await (await other.execute(states)).fetchall() == [(1,)]  # a worker that dies now is counted
+            assert await complete(connection, job)
+            assert await (await other.execute(states)).fetchall() == [(1,)]
+            with pytest.raises(RuntimeError, match="in no transaction"):
+                await claim(connection, "q")
+            await connection.commit()
+            assert await (await other.execute(states)).fetchall() == []
 
     asyncio.run(run())
 

@@ -7,6 +7,8 @@
  * Needs: pg >= 8.11, PostgreSQL >= 9.6, the tables of `SCHEMA`, transaction.ts.
  * Fails: a failure of the effect is counted and rejects with `Retry`: do not acknowledge, let the broker deliver again.
  *   Effects outside the database belong into an outbox row written by the effect.
+ * Fit: the effect may call enqueue of outbox.ts on its client. Tables with other names: replace the words `inbox`,
+ *   `inbox_failure` and `inbox_dead` in the SQL.
  * Prove: npm test   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
  *
  * Acknowledge after `consume` resolves, whatever it says. Delete rows older than the broker's longest redelivery.

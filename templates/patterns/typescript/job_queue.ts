@@ -7,6 +7,7 @@
  * Needs: pg >= 8.11, PostgreSQL >= 13, the table of `SCHEMA`. Jobs must be idempotent (at least once). `claim` commits, so it
  *   wants the pool; the others take the pool, or a client in a transaction of yours.
  * Fails: `complete`, `fail` and `extend` resolve to false when the lease was lost: throw the result away.
+ * Fit: a table of yours with another name or more columns: change `SCHEMA` and the SQL, nothing else knows them.
  * Prove: npm test   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
  *
  * Failed jobs come back after baseMs * 2^attempts with full jitter. Alert on dead jobs and on the oldest ready one.

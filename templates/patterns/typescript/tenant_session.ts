@@ -7,6 +7,7 @@
  *   connects as a role that is neither owner, superuser nor BYPASSRLS (`assertIsolated` checks, run it at start-up).
  * Fails: a query without a tenant sees no rows; writing another tenant's row is error 42501. Unique constraints and
  *   foreign keys still see all rows: put tenant_id first in both. Views need security_invoker (PostgreSQL 15).
+ * Fit: `policySql(table, "uuid")` for tenants that are no numbers; another setting or column: they stand in two places.
  * Prove: npm test   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
  */
 import { escapeIdentifier, type ClientBase, type Pool, type PoolClient } from "pg";
