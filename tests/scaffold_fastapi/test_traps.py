@@ -98,6 +98,7 @@ class _database:  # noqa: N801 - used as a function
         if not self.server:
             return f"sqlite:///{self.folder}/test.db"
         self._execute(f"CREATE DATABASE {self.name}")
+        self._execute(f"ALTER DATABASE {self.name} SET default_transaction_isolation = 'serializable'")
         before, _, after = self.server.partition("?")
         return f"{before.rpartition('/')[0]}/{self.name}" + (f"?{after}" if after else "")
 

@@ -3,10 +3,11 @@
 Guarantees: every row that exists when it starts and still needs the change gets it once, whatever else is written
     meanwhile; each transaction touches at most `batch` rows, in key order (so that two backfills cannot deadlock);
     a run that died goes on behind its last committed batch.
-Needs: psycopg >= 3.1, PostgreSQL >= 11, the table of `SCHEMA`, an ordered unique key with an index, and a trigger or
-    code that already writes the new form, or rows behind the cursor go stale.
+Needs: psycopg >= 3.1, PostgreSQL >= 11, the table of `SCHEMA`, a connection that is in no transaction, an integer key
+    with a unique index, and a trigger or code that already writes the new form, or rows behind the cursor go stale.
 Fails: a lock that is not had within `lock_timeout` milliseconds ends the batch, not the run: it waits and repeats,
-    `patience` times in a row at most, then raises psycopg.errors.LockNotAvailable.
+    `patience` times in a row at most, then raises psycopg.errors.LockNotAvailable. The locks of a run that freezes in a
+    batch are free after ten seconds.
 Prove: pytest test_batched_backfill.py   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
 """
 
@@ -17,6 +18,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from psycopg import errors, sql
+from psycopg.rows import tuple_row
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 SCHEMA = """
 CREATE TABLE backfill (name text PRIMARY KEY, last_key bigint, end_key bigint, rows_done bigint NOT NULL DEFAULT 0);
 """
+READ_COMMITTED = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
+"""Whatever the defaults are: a snapshot from before a writer's change would fail the batch instead of seeing it."""
+LIMITS = "SELECT set_config('lock_timeout', %s, true), set_config('idle_in_transaction_session_timeout', '10s', true)"
 
 
 async def backfill(
@@ -43,14 +48,23 @@ async def backfill(
 ) -> int:
     """Set `assignments` on the rows of `table` where `condition` holds and return how many were changed in all.
 
-    `name` identifies the run for resuming. `pause(rows)` is awaited after each batch: sleep there, or wait for the
-    replicas. `connection` is in autocommit mode.
+    `name` identifies the run for resuming. `table` may be `schema.table`. `pause(rows)` is awaited after each batch:
+    sleep there, or wait for the replicas.
+
+    Raises:
+        RuntimeError: the connection is in a transaction, which would keep every lock to its end.
+        psycopg.errors.LockNotAvailable: see above.
     """
+    if connection.info.transaction_status.name not in {"IDLE", "UNKNOWN"}:  # unknown: it is closed, and will say so
+        raise RuntimeError("backfill() needs a connection that is in no transaction and that no other task uses")
     # The walk ends where the table ended when it began: with busy writers it would never catch up otherwise.
     begin = sql.SQL(
         "INSERT INTO backfill (name, end_key) SELECT %s, max({key}) FROM {table} ON CONFLICT (name) DO NOTHING"
     )
-    await connection.execute(begin.format(key=sql.Identifier(key), table=sql.Identifier(table)), [name])
+    names = {"key": sql.Identifier(key), "table": sql.Identifier(*table.split("."))}
+    async with connection.transaction():
+        await connection.execute(READ_COMMITTED)
+        await connection.execute(begin.format(**names), [name])
     query = sql.SQL(
         """
         WITH batch AS (
@@ -63,23 +77,26 @@ async def backfill(
         )
         SELECT (SELECT max({key}) FROM batch), (SELECT count(*) FROM changed)
         """
-    ).format(key=sql.Identifier(key), table=sql.Identifier(table), assignments=assignments, condition=condition)
+    ).format(**names, assignments=assignments, condition=condition)
+    cursor = connection.cursor(row_factory=tuple_row)
     failures = 0
     while True:
         try:
             async with connection.transaction():
-                await connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{lock_timeout}ms"])
-                state = await connection.execute(
+                await cursor.execute(READ_COMMITTED)
+                await cursor.execute(LIMITS, [f"{lock_timeout}ms"])
+                await cursor.execute(
                     "SELECT last_key, end_key, rows_done FROM backfill WHERE name = %s FOR UPDATE", [name]
                 )
-                row = await state.fetchone()
+                row = await cursor.fetchone()
                 assert row is not None
                 last, end, done = row
-                found = await (await connection.execute(query, {"last": last, "end": end, "batch": batch})).fetchone()
+                await cursor.execute(query, {"last": last, "end": end, "batch": batch})
+                found = await cursor.fetchone()
                 assert found is not None
                 if found[0] is None:
                     return int(done)
-                await connection.execute(
+                await cursor.execute(
                     "UPDATE backfill SET last_key = %s, rows_done = rows_done + %s WHERE name = %s",
                     [found[0], found[1], name],
                 )

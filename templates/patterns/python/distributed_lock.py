@@ -7,7 +7,8 @@ Does not guarantee: exclusion through a Redis failover, or while a holder is pau
     Where the thing guarded is a PostgreSQL database, use advisory_lock.py or a constraint instead.
 Needs: redis-py >= 5 (`redis.asyncio`), Redis >= 2.6 or Valkey.
 Fails: `LockNotAcquired` after `wait` seconds; a lease that cannot be renewed cancels the guarded block, which
-    then raises `LockLost`. An unreachable Redis raises redis.exceptions.RedisError from the acquisition.
+    then raises `LockLost`. From the acquisition a Redis that is away raises redis.exceptions.RedisError, one that hangs
+    TimeoutError after `lease` seconds.
 Prove: pytest test_distributed_lock.py   (REDIS_URL, default redis://127.0.0.1:6379/0)
 
 Fencing: M. Kleppmann, "How to do distributed locking" (2016).
@@ -63,19 +64,21 @@ async def lock(redis: Redis, name: str, *, lease: float = 10.0, wait: float = 0.
     Raises:
         LockNotAcquired: it was not free within `wait`.
         LockLost: it could not be kept; the block was cancelled.
+        RedisError, OSError, TimeoutError: Redis is away or hangs.
     """
     keys = [f"lock:{{{name}}}", f"lock:{{{name}}}:fence"]
     token, milliseconds = secrets.token_hex(16), round(lease * 1000)
-    fence = await _acquire(redis, keys, token, milliseconds, wait)
+    fence, since = await _acquire(redis, keys, token, lease, wait)
     task = asyncio.current_task()
     assert task is not None
     lost = asyncio.Event()
 
     async def keep() -> None:
         clock = asyncio.get_running_loop().time
-        valid_until = clock() + lease
+        valid_until, pause = since + lease, max(since + lease / 3 - clock(), 0.0)
         while True:
-            await asyncio.sleep(lease / 3)
+            await asyncio.sleep(pause)
+            pause = lease / 3
             asked = clock()
             try:
                 # A Redis that hangs must not keep us believing: give up before the lease ends.
@@ -104,13 +107,16 @@ async def lock(redis: Redis, name: str, *, lease: float = 10.0, wait: float = 0.
                 await redis.eval(RELEASE, 1, keys[0], token)
 
 
-async def _acquire(redis: Redis, keys: list[str], token: str, milliseconds: int, wait: float) -> int:
+async def _acquire(redis: Redis, keys: list[str], token: str, lease: float, wait: float) -> tuple[int, float]:
+    """Return the fence and when it was asked for: the lease may have begun then, however late the answer is."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + wait
     while True:
-        fence = int(await redis.eval(ACQUIRE, 2, *keys, token, str(milliseconds)))
+        asked = clock()
+        async with asyncio.timeout(lease):
+            fence = int(await redis.eval(ACQUIRE, 2, *keys, token, str(round(lease * 1000))))
         if fence:
-            return fence
+            return fence, asked
         if clock() >= deadline:
             raise LockNotAcquired(keys[0])
         await asyncio.sleep(min(random.uniform(0.01, 0.1), max(deadline - clock(), 0)))  # noqa: S311 - jitter

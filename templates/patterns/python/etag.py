@@ -87,10 +87,13 @@ async def conditional_update(
 ) -> int:
     """Set `values` (columns from your code, never from the request's keys) and return the new version.
 
+    `table` may be `schema.table`. In a transaction of the caller's it is a part of that.
+
     Raises:
         PreconditionFailed: there is no such row with one of `versions`.
     """
-    from psycopg import sql
+    from psycopg import errors, sql
+    from psycopg.rows import tuple_row
 
     assignments = sql.SQL(", ").join(
         sql.SQL("{} = {}").format(sql.Identifier(column), sql.Placeholder(f"v_{column}")) for column in values
@@ -98,9 +101,16 @@ async def conditional_update(
     query = sql.SQL(
         "UPDATE {} SET {}, version = version + 1 WHERE id = %(id)s"
         " AND (%(versions)s::int[] IS NULL OR version = ANY(%(versions)s)) RETURNING version"
-    ).format(sql.Identifier(table), assignments)
+    ).format(sql.Identifier(*table.split(".")), assignments)
     parameters = {"id": row_id, "versions": versions, **{f"v_{column}": value for column, value in values.items()}}
-    row = await (await connection.execute(query, parameters)).fetchone()
-    if row is None:
-        raise PreconditionFailed(f"{table} {row_id} has changed or is gone")
-    return int(row[0])
+    cursor = connection.cursor(row_factory=tuple_row)
+    while True:
+        try:
+            row = await (await cursor.execute(query, parameters)).fetchone()
+        except errors.SerializationFailure:  # repeatable read is the default here, and another writer was first
+            if connection.info.transaction_status.name != "IDLE":  # in a transaction of the caller's
+                raise
+            continue
+        if row is None:
+            raise PreconditionFailed(f"{table} {row_id} has changed or is gone")
+        return int(row[0])

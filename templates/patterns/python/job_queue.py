@@ -3,8 +3,10 @@
 Guarantees: a job that was enqueued by a committed transaction is run at least once; by one worker at a time while
     its lease holds; a worker that dies loses its job after the lease; a job that failed `max_attempts` times is kept
     as dead, not retried for ever. Finishing needs the lease, so a worker that was too slow cannot overwrite the next.
-Needs: psycopg >= 3.1, PostgreSQL >= 13, the table of `SCHEMA`. Jobs must be idempotent (at least once).
+Needs: psycopg >= 3.1, PostgreSQL >= 13, the table of `SCHEMA`. Jobs must be idempotent (at least once). `claim`
+    commits: it wants a connection that is in no transaction and that no other task uses.
 Fails: `complete`, `fail` and `extend` return False when the lease was lost: throw the result away.
+Fit: a table of yours with another name or more columns: change `SCHEMA` and the SQL, nothing else knows them.
 Prove: pytest test_job_queue.py   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
 
 Failed jobs come back after base * 2^attempts seconds with full jitter. Watch `SELECT count(*) FROM job WHERE state =
@@ -13,19 +15,26 @@ Failed jobs come back after base * 2^attempts seconds with full jitter. Watch `S
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from psycopg import errors
+from psycopg.rows import tuple_row
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import LiteralString
+
     from psycopg import AsyncConnection
 
 SCHEMA = """
 CREATE TABLE job (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     queue text NOT NULL,
-    payload jsonb NOT NULL,
+    payload json NOT NULL, -- jsonb refuses \\u0000
     state text NOT NULL DEFAULT 'ready' CHECK (state IN ('ready', 'dead')),
     run_at timestamptz NOT NULL DEFAULT now(),
     attempts int NOT NULL DEFAULT 0,
@@ -69,7 +78,7 @@ async def enqueue(
 ) -> int:
     """Add a job in the caller's transaction, due in `delay` seconds, and return its id."""
     row = await (
-        await connection.execute(
+        await connection.cursor(row_factory=tuple_row).execute(
             """
             INSERT INTO job (queue, payload, max_attempts, run_at)
             VALUES (%s, %s, %s, now() + make_interval(secs => %s)) RETURNING id
@@ -86,9 +95,20 @@ async def claim(connection: AsyncConnection[Any], queue: str, *, lease: float = 
 
     The lease is `run_at` moved into the future, so that one index serves new, delayed and abandoned jobs. A job whose
     workers died `max_attempts` times is dead, not claimed.
+
+    Raises:
+        RuntimeError: the connection is in a transaction, or another task is using it.
     """
+    if connection.info.transaction_status.name not in {"IDLE", "UNKNOWN"}:  # unknown: it is closed, and will say so
+        raise RuntimeError("claim() needs a connection that is in no transaction and that no other task uses")
+    cursor = connection.cursor(row_factory=tuple_row)
     while True:
-        row = await (await connection.execute(CLAIM, {"queue": queue, "lease": lease})).fetchone()
+        try:
+            async with contextlib.nullcontext() if connection.autocommit else connection.transaction():
+                await cursor.execute(CLAIM, {"queue": queue, "lease": lease})
+                row = await cursor.fetchone()
+        except errors.SerializationFailure:  # repeatable read is the default here, and another worker was first
+            continue
         if row is None:
             return None
         if row[4] == "ready":
@@ -97,17 +117,16 @@ async def claim(connection: AsyncConnection[Any], queue: str, *, lease: float = 
 
 async def extend(connection: AsyncConnection[Any], job: Job, *, lease: float = 60.0) -> bool:
     """Keep the job for `lease` more seconds; long work calls it at a third of its lease."""
-    done = await connection.execute(
+    return await _changes(
+        connection,
         "UPDATE job SET run_at = clock_timestamp() + make_interval(secs => %s) WHERE id = %s AND lease_id = %s",
         [lease, job.id, job.lease_id],
     )
-    return done.rowcount == 1
 
 
 async def complete(connection: AsyncConnection[Any], job: Job) -> bool:
     """Remove the finished job; in one transaction with its effect, if that is in the same database."""
-    done = await connection.execute("DELETE FROM job WHERE id = %s AND lease_id = %s", [job.id, job.lease_id])
-    return done.rowcount == 1
+    return await _changes(connection, "DELETE FROM job WHERE id = %s AND lease_id = %s", [job.id, job.lease_id])
 
 
 async def fail(
@@ -115,7 +134,9 @@ async def fail(
 ) -> bool:
     """Give the job back, due later, or dead when its attempts are used up."""
     delay = random.uniform(0, min(base * 2**job.attempts, cap))  # noqa: S311 - jitter
-    done = await connection.execute(
+    readable = error[:1000].replace("\0", "").encode("utf-8", "replace").decode()
+    return await _changes(
+        connection,
         """
         UPDATE job SET
             state = CASE WHEN attempts >= max_attempts THEN 'dead' ELSE 'ready' END,
@@ -124,6 +145,15 @@ async def fail(
             last_error = %s
         WHERE id = %s AND lease_id = %s
         """,
-        [delay, error[:1000], job.id, job.lease_id],
+        [delay, readable, job.id, job.lease_id],
     )
-    return done.rowcount == 1
+
+
+async def _changes(connection: AsyncConnection[Any], query: LiteralString, parameters: Sequence[object]) -> bool:
+    """Whether the statement found the job with its lease."""
+    while True:
+        try:
+            return (await connection.execute(query, parameters)).rowcount == 1
+        except errors.SerializationFailure:  # repeatable read is the default here, and another one was first
+            if connection.info.transaction_status.name != "IDLE":  # in a transaction of the caller's
+                raise

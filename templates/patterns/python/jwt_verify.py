@@ -9,6 +9,8 @@ Needs: PyJWT[crypto] >= 2.10; `fetch` returns the JWKS document (over TLS, with 
 Fails: `InvalidToken` (answer 401 with WWW-Authenticate: Bearer error="invalid_token"). Key sets that cannot be
     fetched leave the known keys in force; a token of another key is then `KeysUnavailable` (answer 503: with a 401
     the client would log its user out).
+Fit: issuers that do not type their tokens (Auth0, Cognito, Entra): `token_type=None`. Tokens that you issue yourself:
+    `SharedSecret`. Catch the two exceptions in one dependency or middleware and raise your own there.
 Prove: pytest test_jwt_verify.py
 
 RFC 8725 (best current practices), RFC 9068 (access tokens), RFC 7517 (key sets).
@@ -17,6 +19,7 @@ RFC 8725 (best current practices), RFC 9068 (access tokens), RFC 7517 (key sets)
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -140,21 +143,26 @@ class KeySet:
 
     async def _load(self) -> None:
         try:
-            document = await self._fetch()
-        except Exception:  # noqa: BLE001 - whatever the fetch raises, the known keys stay in force
+            published = [key for key in (await self._fetch())["keys"] if isinstance(key, dict)]
+        except Exception:  # noqa: BLE001 - whatever the fetch raises or returns, the known keys stay in force
             self._away = True
             return
         self._away = False
         # Symmetric and foreign keys are left out: they would let their readers sign.
         usable = [
             key
-            for key in document.get("keys", [])
+            for key in published
             if key.get("kty") == KEY_TYPES[self.algorithm[:2]]
             and key.get("use", "sig") == "sig"
             and key.get("alg", self.algorithm) == self.algorithm
             and key.get("kid")
         ]
-        self._keys = {key["kid"]: jwt.PyJWK(key, algorithm=self.algorithm) for key in usable}
+        keys = {}
+        for key in usable:
+            # One that is broken, or of another curve, must not keep the others out (RFC 7517, section 5).
+            with contextlib.suppress(jwt.PyJWTError, ValueError):
+                keys[key["kid"]] = jwt.PyJWK(key, algorithm=self.algorithm)
+        self._keys = keys
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ Guarantees: `publish` returns when the stream has stored the message, and a repe
     that failed `attempts` times is written to `<stream>-dead` first and terminated then, so it is never lost and never
     loops (MaxDeliver is unlimited by default, and JetStream has no dead-letter queue of its own).
 Needs: nats-py >= 2.6, NATS server >= 2.9 with JetStream. `handle` must be idempotent: see inbox.py.
-Fails: core NATS is at most once: use JetStream's publish for what matters. Work longer than `ack_wait` seconds must
-    call `message.in_progress()`. For order use one consumer with `in_flight=1`.
+Fails: while the server is away the consumer waits and goes on. Core NATS is at most once: use JetStream's publish for
+    what matters. Work longer than `ack_wait` seconds must call `message.in_progress()`. For order use one consumer with
+    `in_flight=1`.
 Prove: pytest test_nats_consumer.py   (NATS_URL, default nats://127.0.0.1:4222)
 """
 
@@ -16,6 +17,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 
 if TYPE_CHECKING:
@@ -68,7 +70,14 @@ async def consume(
             messages = await subscription.fetch(in_flight, timeout=0.5)
         except TimeoutError:  # nats-py raises its own, a subclass, and between two requests the plain one
             continue
-        await asyncio.gather(*(_one(js, stream, message, handle, attempts, backoff) for message in messages))
+        outcomes = await asyncio.gather(
+            *(_one(js, stream, message, handle, attempts, backoff) for message in messages), return_exceptions=True
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, NatsError | TimeoutError):  # not acknowledged: it comes again
+                log.warning("a message of %s could not be settled: %r", stream, outcome)
+            elif outcome is not None:
+                raise outcome
     await subscription.unsubscribe()
 
 

@@ -2,10 +2,13 @@
 
 Guarantees: an event is published if and only if the transaction that wrote it commits; at least once; for one key
     in the order in which its transactions committed their rows, also with many relays and across their crashes.
-Needs: psycopg >= 3.1, PostgreSQL >= 11, the table of `SCHEMA`. Transactions on one key must be serialised by the
-    row that the key names (update or lock the aggregate before `enqueue`), as they are when that row has a version.
+Needs: psycopg >= 3.1, PostgreSQL >= 11, the table of `SCHEMA`; for the relay a connection of its own. Transactions on
+    one key must be serialised by the row that the key names (update or lock the aggregate before `enqueue`), as they
+    are when that row has a version.
 Fails: while publishing fails, a key's later events wait and other keys go on; nothing is dropped. Consumers see
     repeats after a crash (same `id`), so they must be idempotent: see inbox.py.
+Fit: a table of yours with another name or more columns: change `SCHEMA` and the three statements. CloudEvents, Kafka or
+    NATS: `publish` maps an `Event` to the broker's message.
 Prove: pytest test_outbox.py   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
 
 Rows are found by being there, never by `id > last seen`: ids are given before commit, so a smaller one can appear
@@ -19,6 +22,8 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from psycopg.rows import tuple_row
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
@@ -30,8 +35,8 @@ CREATE TABLE outbox (
     id uuid NOT NULL,
     key text NOT NULL,
     type text NOT NULL,
-    payload jsonb NOT NULL,
-    headers jsonb NOT NULL DEFAULT '{}',
+    payload json NOT NULL, -- jsonb refuses \\u0000
+    headers json NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX outbox_key_position ON outbox (key, position);
@@ -67,30 +72,53 @@ async def enqueue(
 
 
 async def relay_once(
-    connection: AsyncConnection[Any], publish: Callable[[Event], Awaitable[None]], *, batch: int = 100
+    connection: AsyncConnection[Any],
+    publish: Callable[[Event], Awaitable[None]],
+    *,
+    batch: int = 100,
+    idle: float = 30.0,
 ) -> int:
     """Publish up to `batch` waiting events and return how many went out; call it again at once while that is `batch`.
 
-    `connection` must be in autocommit mode. `publish` returns when the broker has confirmed. The oldest event of a
-    key is locked with SKIP LOCKED, so that two relays never work on one key at a time.
+    `publish` returns when the broker has confirmed, within `idle` seconds: after them the relay counts as lost, and the
+    server ends its connection. The oldest event of a key is locked with SKIP LOCKED, so that two relays never work on
+    one key at a time.
 
     Raises:
-        Exception: what `publish` raised; the events before it are gone, it and the rest of its key stay.
+        Exception: what `publish` raised first; that event and the rest of its key stay, other keys were sent.
+        RuntimeError: the connection is in a transaction, or another task is using it.
     """
-    sent = 0
-    while sent < batch:
+    if connection.info.transaction_status.name not in {"IDLE", "UNKNOWN"}:  # unknown: it is closed, and will say so
+        raise RuntimeError("relay_once() needs a connection that is in no transaction and that no other task uses")
+    sent, failed = 0, dict[str, Exception]()
+    cursor = connection.cursor(row_factory=tuple_row)
+    while sent + len(failed) < batch:
         async with connection.transaction():
-            found = await connection.execute(
+            # Whatever the defaults are: with repeatable read, relays would fail on each other's rows.
+            await cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            await cursor.execute(
+                "SELECT set_config('idle_in_transaction_session_timeout', %s, true)", [f"{round(idle * 1000)}ms"]
+            )
+            await cursor.execute(
                 """
                 SELECT position, id, key, type, payload, headers FROM outbox AS o
                 WHERE NOT EXISTS (SELECT FROM outbox AS e WHERE e.key = o.key AND e.position < o.position)
+                AND key <> ALL(%s::text[])
                 ORDER BY position LIMIT 1 FOR UPDATE SKIP LOCKED
-                """
+                """,
+                [list(failed)],
             )
-            row = await found.fetchone()
+            row = await cursor.fetchone()
             if row is None:
                 break
-            await publish(Event(row[1], row[2], row[3], row[4], row[5]))
-            await connection.execute("DELETE FROM outbox WHERE position = %s", [row[0]])
+            event = Event(row[1], row[2], row[3], row[4], row[5])
+            try:
+                await publish(event)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other keys go on
+                failed[event.key] = error
+                continue
+            await cursor.execute("DELETE FROM outbox WHERE position = %s", [row[0]])
         sent += 1
+    for first in failed.values():
+        raise first
     return sent

@@ -49,9 +49,8 @@ class Passwords:
         Raises:
             TooLong: it has more than 1,024 bytes.
         """
-        _check(password)
         async with self._slots:
-            return await asyncio.to_thread(self._hasher.hash, password)
+            return await asyncio.to_thread(self._hasher.hash, _bytes(password))
 
     async def verify(self, stored: str | None, password: str) -> Verified:
         """Whether `password` is the one behind `stored`; pass None for a user that does not exist.
@@ -59,21 +58,23 @@ class Passwords:
         Raises:
             TooLong: it has more than 1,024 bytes.
         """
-        _check(password)
         async with self._slots:
-            return await asyncio.to_thread(self._verify, stored, password)
+            return await asyncio.to_thread(self._verify, stored, _bytes(password))
 
-    def _verify(self, stored: str | None, password: str) -> Verified:
+    def _verify(self, stored: str | None, password: bytes) -> Verified:
         try:
             self._hasher.verify(stored or self._decoy, password)
         except (VerificationError, InvalidHashError):
             return Verified(ok=False)
-        if stored is None:
+        if not stored:
             return Verified(ok=False)
         outdated = self._hasher.check_needs_rehash(stored)
         return Verified(ok=True, new_hash=self._hasher.hash(password) if outdated else None)
 
 
-def _check(password: str) -> None:
-    if len(password.encode()) > LONGEST:
+def _bytes(password: str) -> bytes:
+    # A client may send any text, lone surrogates too: that is a wrong password and no crash.
+    data = password.encode("utf-8", "surrogatepass")
+    if len(data) > LONGEST:
         raise TooLong(f"a password has at most {LONGEST} bytes")
+    return data

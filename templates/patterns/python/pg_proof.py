@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import dict_row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -41,3 +42,13 @@ async def schema(ddl: str = "") -> AsyncIterator[Callable[..., Awaitable[psycopg
                 with contextlib.suppress(psycopg.Error):
                     await connection.close()
             await admin.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
+
+
+async def other_defaults(
+    connect: Callable[..., Awaitable[psycopg.AsyncConnection[Any]]],
+) -> psycopg.AsyncConnection[Any]:
+    """Connect as some projects do: rows are dictionaries, transactions are SERIALIZABLE and begin by themselves."""
+    connection = await connect(row_factory=dict_row)
+    await connection.execute("SET default_transaction_isolation = 'serializable'")
+    await connection.set_autocommit(False)
+    return connection

@@ -85,7 +85,7 @@ def problem(
     """Return the members of a problem (RFC 9457, section 3.1); `code` names the type as well."""
     members: dict[str, Any] = {
         "type": f"urn:problem:{code.lower().replace('_', '-')}",
-        "title": HTTPStatus(status).phrase,
+        "title": _phrase(status),
         "status": status,
         "detail": detail,
         "instance": instance,
@@ -93,6 +93,13 @@ def problem(
         "requestId": request_id,
     }
     return members | ({"errors": list(errors)} if errors else {})
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:  # 499, 520 and others that servers made up
+        return f"Status {status}"
 
 
 def request_id(request: Request) -> str:
@@ -109,7 +116,7 @@ async def _problem(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     known = cast("HTTPException", error)
-    code = HTTPStatus(known.status_code).phrase.lower().replace(" ", "-")
+    code = _phrase(known.status_code).lower().replace(" ", "-")
     return respond(request, known.status_code, code, str(known.detail), known.headers)
 
 

@@ -6,6 +6,8 @@ Guarantees: over any window of `period` at most `limit` + `burst` permits for a 
 Needs: redis-py >= 5 (`redis.asyncio`), Redis >= 5 or Valkey.
 Fails: when Redis does not answer within `timeout`, the call is decided by `on_failure`: "open" lets it through
     (availability first), "closed" refuses it (logins, anything that costs money). `Decision.degraded` says so.
+Fit: a project's `allow(account) -> bool` is `(await limiter.check(f"login:{account}")).allowed`. "n at once, n in each
+    period on average" is limit=n; "never more than n in any period" is limit + burst = n.
 Prove: pytest test_rate_limiter.py   (REDIS_URL, default redis://127.0.0.1:6379/0)
 
 Generic cell rate algorithm: ITU-T I.371; one stored number per key, the theoretical arrival time (TAT).
@@ -73,11 +75,11 @@ class RateLimiter:
 
     async def check(self, key: str, cost: int = 1) -> Decision:
         """Take `cost` permits for `key`, which names the principal and the action (`login:alice`, `ip:192.0.2.1`)."""
+        # Who is limited chooses its name, lone surrogates too: that is another name and no crash.
+        name = f"{self._prefix}:{key}".encode("utf-8", "surrogatepass")
         try:
             async with asyncio.timeout(self._timeout):
-                allowed, wait, remaining = await self._script(
-                    keys=[f"{self._prefix}:{key}"], args=[self._interval, self._tolerance, cost]
-                )
+                allowed, wait, remaining = await self._script(keys=[name], args=[self._interval, self._tolerance, cost])
         except (RedisError, OSError, TimeoutError):
             return Decision(self._on_failure == "open", 0.0 if self._on_failure == "open" else 1.0, 0, degraded=True)
         return Decision(allowed == 1, int(wait) / 1_000_000, max(int(remaining), 0))

@@ -5,11 +5,21 @@ Guarantees: a token works once; of concurrent uses of one token exactly one gets
     slow transaction counts from when it came); a use after that revokes the whole family, the thief's and the
     victim's tokens alike; a revocation also ends the successor of a rotation that runs beside it; nothing outlives
     `absolute` seconds.
-Needs: psycopg >= 3.1, PostgreSQL >= 11, the tables of `SCHEMA`, a connection in autocommit mode (inside a transaction
-    of yours, the exception would roll the revocation back). Check that the user may still log in before you answer.
-    With another driver or database, write a `Store` and call `exchange` in a transaction: the rules are there.
+Needs: psycopg >= 3.1, PostgreSQL >= 11, the tables of `SCHEMA`; for `rotate` a connection that is in no transaction
+    (the exception would roll the revocation back) and that no other task uses. Check that the user may still log in
+    before you answer.
 Fails: `Superseded` (409 or 401: the client uses the successor it already has), `Invalid` (401: log in again),
     `Reused` (401, a subclass of `Invalid`: log in again, and tell somebody).
+Fit: times are parameters. With one exception of the project's:
+        async def refresh(connection, token):
+            try:
+                issued = await rotate(connection, token, grace=2.0)
+            except (Invalid, Superseded) as error:
+                raise Denied from error
+            return issued.subject, issued.token
+    Your session table can be the family: replace the words `refresh_family`, `refresh_token` and `subject` here and in
+    the proof; `subject` may have another type. With another driver or database, write a `Store` and call `exchange` in
+    a transaction: the rules are there.
 Prove: pytest test_refresh_tokens.py   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
 
 RFC 9700, section 4.14.2. The token is 256 random bits, so a plain SHA-256 is enough: there is nothing to guess.
@@ -18,13 +28,16 @@ Used tokens stay until their family ends, to be recognised: DELETE FROM refresh_
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from psycopg import AsyncConnection
+    from collections.abc import AsyncIterator
+
+    from psycopg import AsyncConnection, AsyncCursor
 
 SCHEMA = """
 CREATE TABLE refresh_family (
@@ -43,6 +56,8 @@ CREATE TABLE refresh_token (
 CREATE INDEX refresh_token_family ON refresh_token (family);
 """
 END_FAMILY = "DELETE FROM refresh_family WHERE id = (SELECT family FROM refresh_token WHERE hash = %s)"
+FROZEN = "10s"
+"""After so long without a statement the server takes the process for lost and frees its locks."""
 
 
 class Invalid(Exception):  # noqa: N818 - an outcome
@@ -146,7 +161,7 @@ class PostgreSQL:
 
     async def lock(self, used: bytes) -> str | None:
         """Lock the row of the family."""
-        locked = await self.connection.execute(
+        locked = await self._cursor().execute(
             """
             SELECT family.subject FROM refresh_family AS family JOIN refresh_token ON refresh_token.family = family.id
             WHERE refresh_token.hash = %s FOR UPDATE OF family
@@ -158,7 +173,7 @@ class PostgreSQL:
 
     async def use(self, used: bytes) -> bool:
         """A statement of its own, because only then it sees what was committed while the lock was awaited."""
-        found = await self.connection.execute(
+        found = await self._cursor().execute(
             """
             UPDATE refresh_token SET used_at = clock_timestamp()
             WHERE hash = %s AND used_at IS NULL AND expires_at > clock_timestamp() RETURNING true
@@ -169,7 +184,7 @@ class PostgreSQL:
 
     async def succeed(self, used: bytes, successor: bytes) -> None:
         """Insert the successor, which ends with its family at the latest."""
-        await self.connection.execute(
+        await self._cursor().execute(
             """
             INSERT INTO refresh_token (hash, family, expires_at)
             SELECT %(successor)s, family.id, least(now() + make_interval(secs => %(idle)s), family.expires_at)
@@ -181,7 +196,7 @@ class PostgreSQL:
 
     async def seconds_since_use(self, used: bytes) -> float | None:
         """now() is when this call began: who came while the winner was at work is no thief, however long it waited."""
-        found = await self.connection.execute(
+        found = await self._cursor().execute(
             "SELECT extract(epoch FROM now() - used_at)::float8 FROM refresh_token WHERE hash = %s", [used]
         )
         row = await found.fetchone()
@@ -189,7 +204,26 @@ class PostgreSQL:
 
     async def end_family(self, used: bytes) -> None:
         """Delete the family."""
-        await self.connection.execute(END_FAMILY, [used])
+        await self._cursor().execute(END_FAMILY, [used])
+
+    def _cursor(self) -> AsyncCursor[tuple[Any, ...]]:
+        from psycopg.rows import tuple_row  # whatever rows the connection makes
+
+        return self.connection.cursor(row_factory=tuple_row)
+
+
+@contextlib.asynccontextmanager
+async def _transaction(connection: AsyncConnection[Any]) -> AsyncIterator[None]:
+    """Begin a transaction, or a savepoint in the caller's.
+
+    Whatever the defaults of server and role: it must see what was committed while it waited for a lock.
+    """
+    outermost = connection.info.transaction_status.name == "IDLE"
+    async with connection.transaction():
+        if outermost:
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            await connection.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, true)", [FROZEN])
+        yield
 
 
 async def rotate(
@@ -199,11 +233,11 @@ async def rotate(
 
     Raises:
         Superseded, Reused, Invalid: see above; a revocation is committed before `Reused` is raised.
-        RuntimeError: the connection is inside a transaction.
+        RuntimeError: the connection is inside a transaction, or another task is using it.
     """
-    if connection.info.transaction_status.name != "IDLE":
+    if connection.info.transaction_status.name not in {"IDLE", "UNKNOWN"}:  # unknown: it is closed, and will say so
         raise RuntimeError("rotate() in a transaction: its exception would roll the revocation back")
-    async with connection.transaction():
+    async with _transaction(connection):
         outcome = await exchange(PostgreSQL(connection, idle), token, grace=grace)
     if isinstance(outcome, Issued):
         return outcome
@@ -212,15 +246,17 @@ async def rotate(
 
 async def revoke(connection: AsyncConnection[Any], token: str) -> None:
     """Log out: end the token's family. An unknown token is no error, so that nothing is learnt from it."""
-    await connection.execute(END_FAMILY, [digest(token)])
+    async with _transaction(connection) if connection.autocommit else contextlib.nullcontext():
+        await connection.execute(END_FAMILY, [digest(token)])
 
 
 async def revoke_all(connection: AsyncConnection[Any], subject: str) -> None:
     """End every family of `subject`: after a password change, a lock-out, a stolen device."""
-    await connection.execute(
-        """
-        WITH locked AS (SELECT id FROM refresh_family WHERE subject = %s ORDER BY id FOR UPDATE)
-        DELETE FROM refresh_family WHERE id IN (SELECT id FROM locked)
-        """,
-        [subject],
-    )
+    async with _transaction(connection) if connection.autocommit else contextlib.nullcontext():
+        await connection.execute(
+            """
+            WITH locked AS (SELECT id FROM refresh_family WHERE subject = %s ORDER BY id FOR UPDATE)
+            DELETE FROM refresh_family WHERE id IN (SELECT id FROM locked)
+            """,
+            [subject],
+        )

@@ -79,7 +79,8 @@ async def retry(
             return await call(deadline - clock())
         except Exception as error:
             delay = random.uniform(0, min(cap, base * 2 ** (attempt - 1)))  # noqa: S311 - jitter
-            delay = max(delay, getattr(error, "retry_after", 0.0))
+            wish = getattr(error, "retry_after", None)  # other libraries' errors may have one too, of any type
+            delay = max(delay, wish if isinstance(wish, int | float) else 0.0)
             hopeless = attempt == attempts or not retryable(error) or clock() + delay >= deadline
             if hopeless or not budget.withdraw():
                 raise

@@ -91,10 +91,13 @@ async def fetch(
                 headers={"Host": f"{host}:{target.port}" if target.port else host, "Accept-Encoding": "gzip"},
                 extensions={"sni_hostname": target.host},
             )
-            response = await client.send(request, stream=True)
+            try:
+                response = await client.send(request, stream=True)
+            except UnicodeError as error:  # httpx reads the Location
+                raise Blocked("redirected to what is not a host name") from error
             client.cookies.clear()
             try:
-                if response.is_redirect:
+                if response.has_redirect_location:
                     url = str(target.join(response.headers["location"]))
                     continue
                 body = bytearray()
@@ -111,9 +114,10 @@ async def fetch(
 def _parse(url: str, ports: Collection[int]) -> httpx.URL:
     try:
         target = httpx.URL(url)
+        host = target.host  # decoded here: what is no host name raises
     except (httpx.InvalidURL, ValueError) as error:
         raise Blocked("not a URL") from error
-    if target.scheme not in ("http", "https") or not target.host or target.userinfo:
+    if target.scheme not in ("http", "https") or not host or target.userinfo:
         raise Blocked("only http and https, with a host and without credentials")
     if (target.port or (443 if target.scheme == "https" else 80)) not in ports:
         raise Blocked("port")
@@ -121,7 +125,10 @@ def _parse(url: str, ports: Collection[int]) -> httpx.URL:
 
 
 async def _checked_address(target: httpx.URL, allowed: Callable[[Address], bool], resolver: Resolve) -> str:
-    addresses = await resolver(target.host, target.port or (443 if target.scheme == "https" else 80))
+    try:
+        addresses = await resolver(target.host, target.port or (443 if target.scheme == "https" else 80))
+    except UnicodeError as error:  # a label that is empty or too long
+        raise Blocked("not a host name") from error
     if not addresses:
         raise Blocked("the name has no address")
     # One bad address refuses the name: a mix of good and bad ones is an attack, or a fault worth seeing.

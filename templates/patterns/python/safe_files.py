@@ -13,9 +13,11 @@ Prove: pytest test_safe_files.py
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import zipfile
+import zlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ SIGNATURES: Final = {
     "zip": (b"PK\x03\x04",),
 }
 LONGEST_SIGNATURE = 16
+UNUSABLE: Final = (zipfile.BadZipFile, zlib.error, EOFError, FileExistsError, NotADirectoryError, RuntimeError)
 
 
 class Refused(Exception):  # noqa: N818 - an outcome
@@ -45,7 +48,10 @@ def safe_path(folder: Path, name: str) -> Path:
     if "\0" in name or "\\" in name:
         raise Refused("the name has a character that no file of ours has")
     base = folder.resolve(strict=True)
-    path = (base / name).resolve()
+    try:
+        path = (base / name).resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a lone surrogate
+        raise Refused("the path cannot be resolved") from error
     if path == base or not path.is_relative_to(base):
         raise Refused("the path leaves its folder")
     return path
@@ -86,7 +92,8 @@ def extract_zip(archive: Path, folder: Path, *, limit: int, files: int = 1000, r
     """Extract into the empty `folder`: at most `files` files, `limit` bytes, and `ratio` times the archive's size.
 
     Raises:
-        Refused: the archive is broken, too much, or has a link or a path that leaves; the folder is emptied again.
+        Refused: the archive is broken, too much, or has a link or a path that leaves.
+        OSError: the disk is full, or likewise. The folder is emptied again in both cases.
     """
     left = min(limit, archive.stat().st_size * ratio)
     written: list[Path] = []
@@ -102,23 +109,25 @@ def extract_zip(archive: Path, folder: Path, *, limit: int, files: int = 1000, r
                     raise Refused("a symbolic link")
                 path = safe_path(folder, entry.filename)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                written.append(path)
                 with source.open(entry) as reader, path.open("xb") as writer:
+                    written.append(path)
                     # Sizes in the directory are claims; what comes out is counted.
                     while chunk := reader.read(65536):
                         left -= len(chunk)
                         if left < 0:
                             raise Refused("more than the archive may hold")
                         writer.write(chunk)
-    except (zipfile.BadZipFile, FileExistsError, RuntimeError) as error:
-        _remove(written)
-        raise Refused(f"not a usable archive: {error}") from error
-    except Refused:
-        _remove(written)
+    except BaseException as error:
+        _remove(folder, written)
+        if isinstance(error, UNUSABLE) or (isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG):
+            raise Refused(f"not a usable archive: {error}") from error
         raise
     return written
 
 
-def _remove(paths: list[Path]) -> None:
+def _remove(folder: Path, paths: list[Path]) -> None:
     for path in paths:
         path.unlink(missing_ok=True)
+    for path in sorted(folder.rglob("*"), reverse=True):
+        with contextlib.suppress(OSError):  # no directory, or one that is not empty: it was there before
+            path.rmdir()

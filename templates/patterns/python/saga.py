@@ -13,13 +13,16 @@ H. Garcia-Molina, K. Salem, "Sagas", SIGMOD 1987; C. Richardson's pivot and retr
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+from psycopg.rows import tuple_row
 
-    from psycopg import AsyncConnection
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from psycopg import AsyncConnection, AsyncCursor
 
     Send = Callable[[AsyncConnection[Any], str, str], Awaitable[None]]
 
@@ -58,8 +61,8 @@ class Definition:
 
 async def start(connection: AsyncConnection[Any], definition: Definition, saga_id: str, send: Send) -> bool:
     """Begin the saga; False where it had begun before."""
-    async with connection.transaction():
-        begun = await connection.execute("INSERT INTO saga (id) VALUES (%s) ON CONFLICT DO NOTHING", [saga_id])
+    async with _transaction(connection) as cursor:
+        begun = await cursor.execute("INSERT INTO saga (id) VALUES (%s) ON CONFLICT DO NOTHING", [saga_id])
         if begun.rowcount:
             await send(connection, saga_id, definition.steps[0].command)
         return begun.rowcount == 1
@@ -75,8 +78,8 @@ async def on_reply(
     succeeded: bool,
 ) -> bool:
     """Take the reply to `message` (a command or a compensation); False where the saga does not wait for it."""
-    async with connection.transaction():
-        found = await connection.execute("SELECT step, state FROM saga WHERE id = %s FOR UPDATE", [saga_id])
+    async with _transaction(connection) as cursor:
+        found = await cursor.execute("SELECT step, state FROM saga WHERE id = %s FOR UPDATE", [saga_id])
         row = await found.fetchone()
         if row is None or message != _awaited(definition, row[0], row[1]):
             return False
@@ -92,7 +95,7 @@ async def on_reply(
                 state = "compensated"
         elif succeeded:
             index, state = index - 1, "compensating" if index > 0 else "compensated"
-        await connection.execute(
+        await cursor.execute(
             "UPDATE saga SET step = %s, state = %s, step_started_at = clock_timestamp() WHERE id = %s",
             [max(index, 0), state, saga_id],
         )
@@ -110,8 +113,8 @@ async def on_timeout(
     Before the pivot the outcome is unknown, so the step is compensated; a pivot, a retriable step or a compensation
     is sent again.
     """
-    async with connection.transaction():
-        found = await connection.execute(
+    async with _transaction(connection) as cursor:
+        found = await cursor.execute(
             """
             SELECT id, step, state FROM saga
             WHERE state IN ('running', 'compensating')
@@ -124,13 +127,28 @@ async def on_timeout(
         for saga_id, index, state in rows:
             undo = state == "running" and definition.steps[index].compensation is not None
             new_state = "compensating" if undo else state
-            await connection.execute(
+            await cursor.execute(
                 "UPDATE saga SET state = %s, step_started_at = clock_timestamp() WHERE id = %s", [new_state, saga_id]
             )
             awaited = _awaited(definition, index, new_state)
             assert awaited is not None
             await send(connection, saga_id, awaited)
         return len(rows)
+
+
+@contextlib.asynccontextmanager
+async def _transaction(connection: AsyncConnection[Any]) -> AsyncIterator[AsyncCursor[tuple[Any, ...]]]:
+    """Begin a transaction, or a savepoint in the caller's (the inbox's, for instance).
+
+    Whatever the defaults are: with repeatable read, replies at once would fail instead of waiting for each other.
+    """
+    outermost = connection.info.transaction_status.name == "IDLE"
+    async with connection.transaction():
+        cursor = connection.cursor(row_factory=tuple_row)
+        if outermost:
+            await cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            await cursor.execute("SET LOCAL idle_in_transaction_session_timeout = '30s'")  # a frozen process
+        yield cursor
 
 
 def _awaited(definition: Definition, index: int, state: str) -> str | None:

@@ -7,6 +7,7 @@ import uuid
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from advisory_lock import Busy, advisory_lock
 from pg_proof import schema
@@ -78,5 +79,41 @@ def test_a_connection_in_a_transaction_is_refused() -> None:
             with pytest.raises(ValueError, match="autocommit"):
                 async with advisory_lock(connection, "x"):
                     pass
+
+    asyncio.run(run())
+
+
+def test_two_tasks_on_one_connection_do_not_both_hold_it_and_rows_may_be_dictionaries() -> None:
+    async def run() -> None:
+        async with schema() as connect:
+            connection, other = await connect(row_factory=dict_row), await connect()
+            name = uuid.uuid4().hex
+            async with advisory_lock(connection, name), advisory_lock(connection, "another"):
+                with pytest.raises(Busy):
+                    async with advisory_lock(connection, name):
+                        pass
+                with pytest.raises(Busy):
+                    async with advisory_lock(other, name):
+                        pass
+            async with advisory_lock(other, name):
+                pass
+
+    asyncio.run(run())
+
+
+def test_an_open_transaction_is_refused_and_a_failed_one_does_not_keep_the_lock() -> None:
+    async def run() -> None:
+        async with schema() as connect:
+            connection, other = await connect(), await connect()
+            name = uuid.uuid4().hex
+            with pytest.raises(ValueError, match="transaction"):
+                async with connection.transaction(), advisory_lock(connection, name):
+                    pass
+            with pytest.raises(psycopg.errors.DivisionByZero):
+                async with advisory_lock(connection, name):
+                    await connection.execute("BEGIN")
+                    await connection.execute("SELECT 1 / 0")
+            async with advisory_lock(other, name):
+                pass
 
     asyncio.run(run())

@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql
 
 from batched_backfill import SCHEMA, backfill
-from pg_proof import schema
+from pg_proof import other_defaults, schema
 
 DDL = (
     SCHEMA
@@ -29,11 +29,10 @@ async def run(connection: psycopg.AsyncConnection[Any], **options: Any) -> int:
     return await backfill(
         connection,
         "email_lower",
-        table="users",
         key="id",
         assignments=sql.SQL("email_lower = lower(email)"),
         condition=sql.SQL("email_lower IS DISTINCT FROM lower(email)"),
-        **{"batch": 300, **options},
+        **{"table": "users", "batch": 300, **options},
     )
 
 
@@ -116,5 +115,36 @@ def test_a_locked_row_is_waited_for_in_short_tries_and_patience_ends() -> None:
                     await run(connection, lock_timeout=20, patience=3)
             assert await run(connection) == 5000
             assert await wrong(connection) == 0
+
+    asyncio.run(body())
+
+
+def test_on_a_connection_with_other_defaults_and_a_table_in_a_schema() -> None:
+    async def body() -> None:
+        async with schema(DDL) as connect:
+            connection, other = await other_defaults(connect), await connect()
+            row = await (await other.execute("SELECT current_schema()")).fetchone()
+            assert row
+            busy = 0
+
+            async def meddle(_: int) -> None:
+                nonlocal busy
+                busy += 1
+                done = await (await other.execute("SELECT rows_done FROM backfill")).fetchone()
+                assert done == (min(300 * busy, 5000),)  # each batch is committed: others see it
+
+            assert await run(connection, table=f"{row[0]}.users", pause=meddle) == 5000
+            assert await wrong(other) == 0
+
+    asyncio.run(body())
+
+
+def test_in_a_transaction_it_would_lock_every_row_to_the_end() -> None:
+    async def body() -> None:
+        async with schema(DDL) as connect:
+            connection = await connect()
+            async with connection.transaction():
+                with pytest.raises(RuntimeError, match="in no transaction"):
+                    await run(connection)
 
     asyncio.run(body())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from redis.asyncio import Redis
@@ -129,5 +129,35 @@ def test_cancelling_from_outside_stays_a_cancellation() -> None:
             await task
         async with lock(redis, name):
             pass
+
+    with_redis(body)
+
+
+def test_a_server_that_answers_late_or_never_is_not_waited_for_and_a_late_lease_is_not_longer() -> None:
+    async def body(redis: Redis, name: str) -> None:
+        delay = 60.0
+
+        class Late(Redis):
+            async def execute_command(self, *arguments: Any, **options: Any) -> Any:
+                answer = await super().execute_command(*arguments, **options)  # type: ignore[no-untyped-call]
+                await asyncio.sleep(delay)
+                return answer
+
+        clock = asyncio.get_running_loop().time
+        async with Late.from_url(URL) as late:
+            began = clock()
+            with pytest.raises(TimeoutError):
+                async with lock(late, name, lease=0.5):
+                    pass
+            assert clock() - began < 1.5
+            await redis.delete(f"lock:{{{name}}}")
+            delay, began = 0.8, clock()
+            with pytest.raises(LockLost):
+                async with lock(late, name, lease=1.0):
+                    try:
+                        await asyncio.sleep(10)  # from 0.8 s on: the lease has 0.2 s left
+                    finally:
+                        assert clock() - began < 1.4
+            delay = 0
 
     with_redis(body)

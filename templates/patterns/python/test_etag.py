@@ -15,7 +15,7 @@ from etag import (
     expected_versions,
     not_modified,
 )
-from pg_proof import schema
+from pg_proof import other_defaults, schema
 
 DDL = "CREATE TABLE doc (id int PRIMARY KEY, n int NOT NULL, version int NOT NULL); INSERT INTO doc VALUES (1, 0, 1);"
 
@@ -85,5 +85,36 @@ def test_a_row_that_is_gone_fails_the_precondition() -> None:
         async with schema(DDL) as connect:
             with pytest.raises(PreconditionFailed):
                 await conditional_update(await connect(), "doc", 2, {"n": 1}, None)
+
+    asyncio.run(run())
+
+
+def test_writers_in_autocommit_whatever_isolation_level_is_the_default_and_a_table_in_a_schema() -> None:
+    async def run() -> None:
+        async with schema(DDL) as connect:
+            connections = [await other_defaults(connect) for _ in range(10)]
+            row = await (await connections[0].execute("SELECT current_schema() AS name")).fetchone()
+            assert row
+            await connections[0].rollback()
+            for connection in connections:
+                await connection.set_autocommit(True)
+            for version in range(1, 11):
+                results = await asyncio.gather(
+                    *(conditional_update(one, f"{row['name']}.doc", 1, {"n": 1}, [version]) for one in connections),
+                    return_exceptions=True,
+                )
+                assert results.count(version + 1) == 1
+                assert sum(isinstance(result, PreconditionFailed) for result in results) == 9
+
+    asyncio.run(run())
+
+
+def test_in_a_transaction_of_the_caller_it_stays_there() -> None:
+    async def run() -> None:
+        async with schema(DDL) as connect:
+            connection, other = await other_defaults(connect), await connect()
+            assert await conditional_update(connection, "doc", 1, {"n": 7}, [1]) == 2
+            await connection.rollback()
+            assert await (await other.execute("SELECT n, version FROM doc")).fetchone() == (0, 1)
 
     asyncio.run(run())

@@ -7,9 +7,10 @@ from collections import Counter
 from typing import Any
 
 import psycopg
+import pytest
 
 from job_queue import SCHEMA, Job, claim, complete, enqueue, extend, fail
-from pg_proof import schema
+from pg_proof import other_defaults, schema
 
 
 def test_20_workers_run_500_jobs_once_each() -> None:
@@ -104,3 +105,58 @@ async def until_claimed(connection: psycopg.AsyncConnection[Any], queue: str) ->
             if job := await claim(connection, queue):
                 return job
             await asyncio.sleep(0.01)
+
+
+def test_workers_whose_connections_have_other_defaults() -> None:
+    async def run() -> None:
+        async with schema(SCHEMA) as connect:
+            setup, connections = await connect(), [await other_defaults(connect) for _ in range(10)]
+            for connection in connections:
+                await connection.set_autocommit(True)
+            for n in range(100):
+                await enqueue(setup, "q", n)
+            runs: Counter[int] = Counter()
+
+            async def work(connection: psycopg.AsyncConnection[Any]) -> None:
+                while job := await claim(connection, "q"):
+                    runs[job.payload] += 1
+                    assert await complete(connection, job)
+
+            await asyncio.gather(*map(work, connections))
+            assert runs == Counter(range(100))
+
+    asyncio.run(run())
+
+
+def test_without_autocommit_a_claim_is_committed_and_the_end_of_a_job_is_the_callers() -> None:
+    async def run() -> None:
+        async with schema(SCHEMA) as connect:
+            connection, other = await other_defaults(connect), await connect()
+            await enqueue(other, "q", "x")
+            job = await claim(connection, "q")
+            assert job
+            states = "SELECT attempts FROM job"
+            assert await (await other.execute(states)).fetchall() == [(1,)]  # a worker that dies now is counted
+            assert await complete(connection, job)
+            assert await (await other.execute(states)).fetchall() == [(1,)]
+            with pytest.raises(RuntimeError, match="in no transaction"):
+                await claim(connection, "q")
+            await connection.commit()
+            assert await (await other.execute(states)).fetchall() == []
+
+    asyncio.run(run())
+
+
+def test_odd_payloads_and_errors() -> None:
+    async def run() -> None:
+        async with schema(SCHEMA) as connect:
+            connection = await connect()
+            await enqueue(connection, "q", {"a\0": "\0 \ud800"}, max_attempts=1)
+            job = await claim(connection, "q")
+            assert job
+            assert job.payload == {"a\0": "\0 \ud800"}
+            assert await fail(connection, job, "bad \0 and \ud800")
+            row = await (await connection.execute("SELECT state FROM job")).fetchone()
+            assert row == ("dead",)
+
+    asyncio.run(run())

@@ -175,3 +175,23 @@ def test_symmetric_keys_of_a_key_set_are_not_used() -> None:
     issuer.keys = [{"kty": "oct", "k": base64.urlsafe_b64encode(secret).decode(), "kid": "k1"}]
     with pytest.raises(InvalidToken):
         asyncio.run(issuer.verifier().verify(token(secret, alg="HS256")))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"kty": "EC", "crv": "P-256", "kid": "x"}, {"kty": "EC", "crv": "P-256", "kid": "x", "x": "?", "y": "?"}, "text"],
+)
+def test_a_broken_key_does_not_keep_the_others_out(broken: Any) -> None:
+    issuer = Issuer()
+    issuer.keys = [broken, *issuer.keys]
+    assert asyncio.run(issuer.verifier().verify(token()))["sub"] == "u1"
+
+
+@pytest.mark.parametrize("document", [{"error": "maintenance"}, ["keys"], {"keys": None}, None])
+def test_an_answer_that_is_no_key_set_is_an_issuer_that_is_away(document: Any) -> None:
+    async def fetch() -> Any:
+        return document
+
+    keys = KeySet(fetch, algorithm="ES256")
+    with pytest.raises(KeysUnavailable):
+        asyncio.run(Verifier(keys, issuer="https://id.example", audience="api").verify(token()))

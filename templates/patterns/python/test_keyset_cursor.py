@@ -90,3 +90,11 @@ def test_garbage_is_refused() -> None:
     ):
         with pytest.raises(BadCursor):
             decode(SECRET, "name", {}, garbage)
+
+
+@pytest.mark.parametrize("value", ["x" * 2900, "\u540d" * 950, 'a"b\\' * 500])
+def test_long_values_come_back_and_longer_ones_are_refused_where_they_are_made(value: str) -> None:
+    position = Position(value, "1")
+    assert decode(SECRET, "name", {}, encode(SECRET, "name", {}, position)) == position
+    with pytest.raises(ValueError, match="something shorter"):
+        encode(SECRET, "name", {}, Position(value * 2, "1"))

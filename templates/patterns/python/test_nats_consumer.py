@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import uuid
@@ -146,3 +147,58 @@ def test_what_a_dead_consumer_had_taken_comes_back() -> None:
         await consuming
 
     with_stream(body)
+
+
+def test_a_server_that_goes_away_while_messages_are_in_hand_is_waited_for() -> None:
+    async def run() -> None:
+        host, port = URL.split("//")[1].split("@")[-1].rsplit(":", 1)
+        open_ones: list[asyncio.StreamWriter] = []
+
+        async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            other_reader, other_writer = await asyncio.open_connection(host, int(port))
+            open_ones.extend((writer, other_writer))
+
+            async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+                with contextlib.suppress(OSError):
+                    while data := await source.read(4096):
+                        sink.write(data)
+                sink.close()
+
+            await asyncio.gather(copy(reader, other_writer), copy(other_reader, writer))
+
+        between = await asyncio.start_server(proxy, "127.0.0.1", 0)
+        direct = await nats.connect(URL)
+        through = await nats.connect(
+            f"nats://127.0.0.1:{between.sockets[0].getsockname()[1]}",
+            reconnect_time_wait=0.1,
+            max_reconnect_attempts=-1,
+        )
+        js, stream, seen, stop = direct.jetstream(), f"proof{uuid.uuid4().hex}", list[bytes](), asyncio.Event()
+        await declare(js, stream)
+        try:
+            for n in range(3):
+                await publish(js, f"{stream}.a", b"%d" % n, event_id=str(n))
+
+            async def handle(message: Msg) -> None:
+                seen.append(message.data)
+                if len(seen) == 1:
+                    for writer in open_ones:
+                        writer.close()
+
+            consuming = asyncio.create_task(
+                consume(through.jetstream(), stream, "c", handle, stop, ack_wait=0.5, in_flight=1)
+            )
+            async with asyncio.timeout(25):
+                while set(seen) != {b"0", b"1", b"2"}:
+                    await asyncio.wait({consuming}, timeout=0.05)
+                    assert not consuming.done(), consuming
+            stop.set()
+            await consuming
+        finally:
+            await js.delete_stream(stream)
+            await js.delete_stream(f"{stream}-dead")
+            await direct.close()
+            await through.close()
+            between.close()
+
+    asyncio.run(run())

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from outbox import SCHEMA, Event, enqueue, relay_once
-from pg_proof import schema
+from pg_proof import other_defaults, schema
 
 DDL = SCHEMA + "CREATE TABLE account (id text PRIMARY KEY, version int NOT NULL DEFAULT 0);"
 
@@ -109,5 +109,68 @@ def test_a_failing_broker_loses_nothing_and_holds_back_only_its_key() -> None:
                 await failing
             assert await relay_once(other, working) == 2
             assert [key for key, _ in got] == ["good", "bad", "bad"]
+
+    asyncio.run(run())
+
+
+def test_relays_whose_connections_have_other_defaults() -> None:
+    async def run() -> None:
+        async with schema(DDL) as connect:
+            setup, relays = await connect(), [await other_defaults(connect) for _ in range(5)]
+            for n in range(100):
+                await enqueue(setup, key=f"k{n % 20}", type="t", payload={"n": n, "odd": "\0 \ud800"})
+            seen: dict[str, list[int]] = defaultdict(list)
+
+            async def publish(event: Event) -> None:
+                assert event.payload["odd"] == "\0 \ud800"
+                seen[event.key].append(event.payload["n"])
+                await asyncio.sleep(0)
+
+            await asyncio.gather(*(relay_once(one, publish) for one in relays))
+            assert await relay_once(relays[0], publish) == 0
+            assert all(seen[f"k{k}"] == list(range(k, 100, 20)) for k in range(20))
+
+    asyncio.run(run())
+
+
+def test_one_relay_alone_sends_the_other_keys_while_one_fails() -> None:
+    async def run() -> None:
+        async with schema(DDL) as connect:
+            connection, got = await connect(), list[str]()
+            for key in ("bad", "bad", "good", "fine"):
+                await enqueue(connection, key=key, type="t", payload=1)
+
+            async def publish(event: Event) -> None:
+                if event.key == "bad":
+                    raise ConnectionError(event.key)
+                got.append(event.key)
+
+            with pytest.raises(ConnectionError):
+                await relay_once(connection, publish)
+            assert got == ["good", "fine"]
+
+    asyncio.run(run())
+
+
+def test_a_relay_that_freezes_does_not_keep_its_key_and_a_transaction_around_it_is_refused() -> None:
+    async def freeze(event: Event) -> None:
+        await asyncio.sleep(1.5)
+
+    async def run() -> None:
+        async with schema(DDL) as connect:
+            frozen, other, got = await connect(), await connect(), list[str]()
+
+            async def publish(event: Event) -> None:
+                got.append(event.key)
+
+            await enqueue(other, key="k", type="t", payload=1)
+            first = asyncio.create_task(relay_once(frozen, freeze, idle=0.3))
+            await asyncio.sleep(0.8)
+            assert await relay_once(other, publish) == 1
+            with pytest.raises(psycopg.Error, match="idle-in-transaction"):
+                await first
+            async with other.transaction():
+                with pytest.raises(RuntimeError, match="in no transaction"):
+                    await relay_once(other, publish)
 
     asyncio.run(run())

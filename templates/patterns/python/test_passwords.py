@@ -82,3 +82,15 @@ def test_very_long_passwords_are_refused_and_72_bytes_are_not_a_limit() -> None:
         assert not (await passwords.verify(stored, "a" * 99)).ok
 
     asyncio.run(run())
+
+
+def test_any_text_is_a_password() -> None:
+    async def run() -> None:
+        passwords = Passwords()
+        stored = await passwords.hash("a\0b \ud800")
+        assert (await passwords.verify(stored, "a\0b \ud800")).ok
+        for wrong in ("a\0b \ud801", "a", "\ud800"):
+            assert not (await passwords.verify(stored, wrong)).ok
+        assert not (await passwords.verify("", "no user has this one")).ok
+
+    asyncio.run(run())

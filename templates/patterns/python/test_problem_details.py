@@ -119,3 +119,19 @@ def test_fastapis_validation_names_the_place_and_echoes_no_value() -> None:
     assert (response.status_code, response.headers["content-type"]) == (422, "application/problem+json")
     assert {error["pointer"] for error in response.json()["errors"]} == {"#/email", "#/password"}
     assert "hunter2" not in response.text
+
+
+def test_a_status_that_no_standard_names_is_a_problem_too() -> None:
+    async def odd(request: Request) -> None:
+        raise HTTPException(499, "The client left.")
+
+    app = Starlette(routes=[Route("/odd", odd)])
+    install(app)
+
+    async def run() -> httpx.Response:
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api.example") as client:
+            return await client.get("/odd")
+
+    answer = asyncio.run(run())
+    assert (answer.status_code, answer.json()["code"]) == (499, "status-499")

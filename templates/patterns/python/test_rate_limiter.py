@@ -90,3 +90,14 @@ def test_no_server_is_decided_by_the_policy() -> None:
 def test_nonsense_limits_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         RateLimiter(Redis(), limit=0, period=1, on_failure="open")
+
+
+def test_any_text_is_a_key() -> None:
+    async def run() -> None:
+        async with Redis.from_url(URL) as redis:
+            limiter = RateLimiter(redis, limit=1, period=5, on_failure="closed", prefix=f"proof:{uuid.uuid4().hex}")
+            for key in ("\ud800", "\ud801", "a\0b"):
+                assert (await limiter.check(key)).allowed
+                assert not (await limiter.check(key)).allowed
+
+    asyncio.run(run())

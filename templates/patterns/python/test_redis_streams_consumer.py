@@ -9,7 +9,9 @@ import uuid
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from redis_streams_consumer import Consumer, Message
 
@@ -100,3 +102,73 @@ def test_a_dead_consumers_messages_are_taken_over() -> None:
         assert seen == ["0", "1", "2", "3", "4"]
 
     with_stream(body)
+
+
+def test_a_message_that_kills_its_consumers_is_set_aside() -> None:
+    async def body(redis: Redis, stream: str) -> None:
+        handled: list[str] = []
+        for name in ("killer", "after"):
+            await redis.xadd(stream, {"key": "k", "name": name})
+
+        async def handle(message: Message) -> None:
+            if message.fields["name"] == "killer":
+                raise SystemExit(1)
+            handled.append(message.fields["name"])
+
+        consumer = Consumer(redis, stream, "g", "c", handle, attempts=3, backoff=0.001)
+        await redis.xgroup_create(stream, "g", id="0")
+        for _ in range(3):
+            with pytest.raises(SystemExit):
+                await consumer.step()
+        await drain(redis, stream, consumer, 2)
+        assert handled == ["after"]
+        letters: Any = await redis.xrange(f"{stream}:dead")
+        ((_, dead),) = letters
+        assert (dead["name"], dead["dead_error"]) == ("killer", "RuntimeError: its consumers died")
+
+    with_stream(body)
+
+
+def test_a_server_that_was_away_at_the_start_or_lost_its_data_is_waited_for() -> None:
+    async def body(redis: Redis, stream: str) -> None:
+        seen, refused, stop = list[str](), 3, asyncio.Event()
+
+        class Away(Redis):
+            async def execute_command(self, *arguments: Any, **options: Any) -> Any:
+                nonlocal refused
+                if refused:
+                    refused -= 1
+                    raise RedisConnectionError("away")
+                return await super().execute_command(*arguments, **options)  # type: ignore[no-untyped-call]
+
+        async def handle(message: Message) -> None:
+            seen.append(message.fields["n"])
+
+        async def until_seen(n: str) -> None:
+            async with asyncio.timeout(10):
+                while n not in seen:
+                    await asyncio.sleep(0.02)
+
+        async with Away.from_url(URL, decode_responses=True) as client:
+            running = asyncio.create_task(Consumer(client, stream, "g", "c", handle, backoff=0.01).run(stop))
+            await redis.xadd(stream, {"key": "k", "n": "1"})
+            await until_seen("1")
+            await redis.delete(stream)  # and the group with it
+            await redis.xadd(stream, {"key": "k", "n": "2"})
+            await until_seen("2")
+            stop.set()
+            await running
+
+    with_stream(body)
+
+
+def test_a_client_that_does_not_decode_is_refused() -> None:
+    async def run() -> None:
+        async def handle(message: Message) -> None:
+            raise AssertionError
+
+        async with Redis.from_url(URL) as redis:
+            with pytest.raises(ValueError, match="decode_responses"):
+                Consumer(redis, "s", "g", "c", handle)
+
+    asyncio.run(run())

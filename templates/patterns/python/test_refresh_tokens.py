@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
+import refresh_tokens
 from pg_proof import schema
 from refresh_tokens import SCHEMA, Invalid, Issued, Reused, Superseded, issue, revoke, revoke_all, rotate
 
@@ -173,5 +175,86 @@ def test_tokens_are_not_stored() -> None:
             assert row
             assert issued.token not in row[0]
             assert issued.token.encode().hex() not in row[0]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_whatever_isolation_level_is_the_default(level: str) -> None:
+    async def run() -> None:
+        async with schema(SCHEMA) as connect:
+            connections = [await connect() for _ in range(10)]
+            for connection in connections:
+                await connection.execute(f"SET default_transaction_isolation = '{level}'".encode())
+            first, second = connections[:2]
+            token = (await issue(first, "alice")).token
+            results = await asyncio.gather(*(rotate(one, token) for one in connections), return_exceptions=True)
+            winners = [result for result in results if isinstance(result, Issued)]
+            assert len(winners) == 1
+            assert sum(isinstance(result, Superseded) for result in results) == 9
+            token = winners[0].token
+            rotated, ended = await _meanwhile(
+                connect, token, lambda: rotate(first, token), lambda: revoke(second, token)
+            )
+            assert isinstance(rotated, Issued)
+            assert ended is None
+            with pytest.raises(Invalid):
+                await rotate(first, rotated.token)
+
+    asyncio.run(run())
+
+
+def test_a_process_that_freezes_half_way_does_not_keep_the_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Frozen(psycopg.AsyncCursor[Any]):
+        async def execute(self, query: Any, *args: Any, **options: Any) -> Any:
+            if "SET used_at" in str(query):
+                await asyncio.sleep(1.5)
+            return await super().execute(query, *args, **options)
+
+    async def run() -> None:
+        async with schema(SCHEMA) as connect:
+            connection, frozen = await connect(), await connect(cursor_factory=Frozen)
+            token = (await issue(connection, "alice")).token
+            first = asyncio.create_task(rotate(frozen, token))
+            await asyncio.sleep(0.1)
+            began = asyncio.get_running_loop().time()
+            assert await rotate(connection, token)
+            assert asyncio.get_running_loop().time() - began < 1
+            with pytest.raises(psycopg.Error, match="idle-in-transaction"):
+                await first
+
+    monkeypatch.setattr(refresh_tokens, "FROZEN", "300ms")
+    asyncio.run(run())
+
+
+def test_for_a_project_with_one_exception_dictionaries_and_transactions_by_itself() -> None:
+    class Denied(Exception):  # noqa: N818
+        pass
+
+    async def refresh(connection: psycopg.AsyncConnection[Any], token: str) -> tuple[str, str]:
+        try:
+            issued = await rotate(connection, token, grace=0.2)
+        except (Invalid, Superseded) as error:
+            raise Denied from error
+        return issued.subject, issued.token
+
+    async def run() -> None:
+        async with schema(SCHEMA) as connect:
+            connection, other = await connect(row_factory=dict_row), await connect()
+            await connection.set_autocommit(False)
+            first = (await issue(connection, "alice")).token
+            await connection.commit()
+            subject, second = await refresh(connection, first)
+            assert subject == "alice"
+            with pytest.raises(Denied):
+                await refresh(connection, first)
+            _, third = await refresh(other, second)  # within the grace nobody is a thief
+            await asyncio.sleep(0.3)
+            for token in (second, third, "unknown"):
+                with pytest.raises(Denied):
+                    await refresh(connection, token)
+            await connection.close()
+            with pytest.raises(psycopg.OperationalError):
+                await refresh(connection, first)
 
     asyncio.run(run())

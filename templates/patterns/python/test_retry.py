@@ -89,3 +89,11 @@ def test_an_outage_is_not_multiplied() -> None:
 
     # Without a budget three attempts make 3,000 calls.
     assert 1000 < asyncio.run(outage()) <= 1000 * 1.1 + 10
+
+
+@pytest.mark.parametrize("wish", [None, "soon"])
+def test_another_librarys_retry_after_that_is_no_number_is_left_alone(wish: object) -> None:
+    error = ConnectionError("down")
+    error.retry_after = wish  # type: ignore[attr-defined]
+    world = World(failures=1, error=error)
+    assert asyncio.run(world.run()) == "ok"

@@ -8,6 +8,7 @@ import gzip
 import ipaddress
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from safe_fetch import Blocked, fetch, is_public
@@ -145,5 +146,33 @@ def test_bombs_and_endless_answers_end() -> None:
                 f"http://a.example:{port}/", timeout=0.2, ports=[port], allowed=lambda _: True, resolver=to_loopback
             )
         silent.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a..b/", f"http://{'a' * 64}.com/", "http://xn--a/", "http://\ud800.com/", "http://ex\0ample.org/"]
+)
+def test_names_that_are_none_are_refused(url: str) -> None:
+    with pytest.raises(Blocked):
+        asyncio.run(fetch(url))
+
+
+@pytest.mark.parametrize("status", [b"304 Not Modified", b"300 Multiple Choices"])
+def test_an_answer_like_a_redirect_that_leads_nowhere_is_an_answer(status: bytes) -> None:
+    async def run() -> None:
+        async with server(b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % status) as (port, _):
+            fetched = await fetch(f"http://127.0.0.1:{port}/", ports=[port], allowed=lambda _: True)
+            assert fetched.status == int(status[:3])
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("location", [b"http://[", b"http://xn--a/", b"http://ex\tample/", b"http://a..b:%d/"])
+def test_a_redirect_to_what_is_no_url_is_refused(location: bytes) -> None:
+    async def run() -> None:
+        async with server(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: %b\r\n\r\n" % location) as (port, _):
+            with pytest.raises((Blocked, httpx.HTTPError)):
+                await fetch(f"http://127.0.0.1:{port}/", ports=[port], allowed=lambda _: True)
 
     asyncio.run(run())

@@ -120,3 +120,37 @@ def test_bad_archives_leave_no_file(tmp_path: Path, uploads: Path) -> None:
             extract_zip(source, folder, limit=1_000_000)
         assert [path for path in folder.rglob("*") if path.is_file()] == []
     assert not (tmp_path / "evil.txt").exists()
+
+
+def test_odd_names_are_refused(uploads: Path) -> None:
+    (uploads / "loop").symlink_to("loop")
+    for name in ("\ud800", "loop/x"):
+        with pytest.raises(Refused):
+            safe_path(uploads, name)
+
+
+def test_unusable_archives_leave_nothing_and_what_was_there_before_stays(tmp_path: Path, uploads: Path) -> None:
+    broken = archive(tmp_path / "broken.zip", {"d/ok.txt": b"a", "data": bytes(range(256)) * 40})
+    content = bytearray(broken.read_bytes())
+    start = content.find(b"data", 60) + 4
+    content[start : start + 20] = b"\xff" * 20
+    broken.write_bytes(content)
+    for number, source in enumerate(
+        [
+            archive(tmp_path / "long.zip", {"d/ok.txt": b"a", "n" * 300: b"b"}),
+            archive(tmp_path / "file.zip", {"a": b"a", "a/b/c": b"b"}),
+            archive(tmp_path / "slip2.zip", {"d/ok.txt": b"a", "../evil.txt": b"b"}),
+            broken,
+        ]
+    ):
+        folder = uploads / str(number)
+        folder.mkdir()
+        with pytest.raises(Refused):
+            extract_zip(source, folder, limit=1_000_000)
+        assert list(folder.rglob("*")) == []
+    kept = uploads / "a.txt"
+    kept.write_text("mine")
+    with pytest.raises(Refused):
+        extract_zip(archive(tmp_path / "again.zip", {"b.txt": b"b", "a.txt": b"theirs"}), uploads, limit=100)
+    assert kept.read_text() == "mine"
+    assert not (uploads / "b.txt").exists()

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from pg_proof import schema
+from pg_proof import other_defaults, schema
 from saga import SCHEMA, Definition, Step, on_reply, on_timeout, start
 
 ORDER = Definition((Step("reserve", "release"), Step("charge", "refund"), Step("ship"), Step("mail")))
@@ -110,3 +110,27 @@ def test_a_failing_compensation_is_sent_again_never_skipped() -> None:
 def test_a_definition_with_a_compensation_behind_the_pivot_is_refused() -> None:
     with pytest.raises(ValueError, match="pivot"):
         Definition((Step("a"), Step("b", "undo b")))
+
+
+def test_on_connections_with_other_defaults_and_in_a_transaction_of_the_caller() -> None:
+    async def run() -> None:
+        async with schema(DDL) as connect:
+            connections, other = [await other_defaults(connect) for _ in range(10)], await connect()
+            begun = await asyncio.gather(*(start(connection, ORDER, "o1", send) for connection in connections))
+            assert sum(begun) == 1
+            for message in ("reserve", "charge", "ship"):
+                moved = await asyncio.gather(
+                    *(on_reply(connection, ORDER, "o1", message, send, succeeded=True) for connection in connections)
+                )
+                assert sum(moved) == 1
+            async with other.transaction():
+                assert await on_reply(other, ORDER, "o1", "mail", send, succeeded=True)
+            assert await state(other) == "done"
+            await start(connections[0], ORDER, "o2", send)
+            await asyncio.sleep(0.05)
+            timed_out = await asyncio.gather(
+                *(on_timeout(connection, ORDER, send, older_than=0.04) for connection in connections)
+            )
+            assert sum(timed_out) == 1
+
+    asyncio.run(run())

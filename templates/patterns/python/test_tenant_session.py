@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.rows import dict_row
 
 from pg_proof import schema
 from tenant_session import assert_isolated, policy_sql, tenant_transaction
@@ -74,5 +75,46 @@ def test_the_start_up_check_refuses_roles_and_tables_that_are_not_isolated() -> 
             await owner.execute("ALTER TABLE note NO FORCE ROW LEVEL SECURITY")
             with pytest.raises(RuntimeError, match="FORCE"):
                 await assert_isolated(app, "note")
+
+    asyncio.run(run())
+
+
+def test_a_tenant_inside_another_one_is_refused_and_a_swallowed_error_is_no_success() -> None:
+    async def run() -> None:
+        async with application() as (_, app):
+            async with tenant_transaction(app, 1):
+                with pytest.raises(RuntimeError, match="in no transaction"):
+                    async with tenant_transaction(app, 2):
+                        pass
+                assert await bodies(app) == ["one"]
+            with pytest.raises(RuntimeError, match="rolled back"):
+                async with tenant_transaction(app, 1):
+                    await app.execute("UPDATE note SET body = 'x'")
+                    with contextlib.suppress(psycopg.Error):
+                        await app.execute("INSERT INTO note (tenant_id, body) VALUES (2, 'forged')")
+            async with tenant_transaction(app, 1):
+                assert await bodies(app) == ["one"]
+
+    asyncio.run(run())
+
+
+def test_tables_in_schemas_with_capitals_and_tenants_that_are_uuids() -> None:
+    async def run() -> None:
+        async with application() as (owner, app):
+            app.row_factory = dict_row
+            row = await (await owner.execute("SELECT current_schema()")).fetchone()
+            assert row
+            table = f"{row[0]}.Note"
+            await owner.execute('CREATE TABLE "Note" (tenant_id uuid NOT NULL)')
+            await owner.execute(policy_sql(table, "uuid"))
+            await owner.execute(sql.SQL("GRANT SELECT, INSERT ON {} TO PUBLIC").format(sql.Identifier(row[0], "Note")))
+            tenant = uuid.uuid4()
+            async with tenant_transaction(app, tenant):
+                await app.execute('INSERT INTO "Note" VALUES (%s)', [tenant])
+            async with tenant_transaction(app, uuid.uuid4()):
+                assert await (await app.execute('SELECT 1 FROM "Note"')).fetchall() == []
+            await assert_isolated(app, table)
+            with pytest.raises(RuntimeError, match="no table"):
+                await assert_isolated(app, f"{row[0]}.missing")
 
     asyncio.run(run())

@@ -4,7 +4,8 @@
  * Guarantees: at most one holder for a name in the database; the lock ends with its connection, so a holder that dies
  *   frees it at once. Polling instead of waiting cannot deadlock with CREATE INDEX CONCURRENTLY.
  * Needs: pg >= 8.11, PostgreSQL >= 11, a direct connection: a session lock does not survive a pooler in transaction mode.
- * Fails: `Busy` after `waitMs`; a connection that breaks makes the work's next statement fail.
+ * Fails: `Busy` after `waitMs`; a connection that breaks makes the work's next statement fail. A holder that freezes keeps
+ *   the lock as long as its connection lives: alert on it, and let the server notice lost hosts (tcp_keepalives_idle = 30).
  * Prove: npm test   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
  */
 import type { Pool, PoolClient } from "pg";
@@ -38,7 +39,7 @@ export async function withAdvisoryLock<T>(
       return await work(client);
     } finally {
       await client.query("SELECT pg_advisory_unlock(hashtextextended($1, 0))", [name]).catch((error: Error) => {
-        broken = error; // a connection that cannot unlock must not go back to the pool with the lock
+        broken = error; // a connection that cannot unlock, or is in a failed transaction, must not go back to the pool
       });
     }
   } finally {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pool } from "pg";
 import { backfill, SCHEMA, type Backfill } from "./batched_backfill.js";
-import { withSchema } from "./proof.js";
+import { isolation, withSchema } from "./proof.js";
 
 const DDL = `${SCHEMA}
 CREATE TABLE users (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, email text NOT NULL, email_lower text);
@@ -64,3 +64,10 @@ test("a locked row is waited for in short tries, and patience ends", () =>
     holder.release();
     assert.equal(await backfill(pool, job), 5000);
   }));
+
+test("whatever isolation level is the default, and a table in a schema", () =>
+  withSchema(DDL, async (pool) => {
+    const { rows } = await pool.query<{ s: string }>("SELECT current_schema() AS s");
+    assert.equal(await backfill(pool, { ...job, table: `${rows[0]!.s}.users` }), 5000);
+    assert.equal(await wrong(pool), 0);
+  }, 20, isolation("serializable")));

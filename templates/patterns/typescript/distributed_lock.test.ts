@@ -72,3 +72,33 @@ test("a server that hangs loses the lock before the lease ends", async () => {
   redis.disconnect();
   proxy.close();
 });
+
+test("a server that answers late or never is not waited for, and a late lease is not longer", () =>
+  withRedis(async (redis) => {
+    const name = unique();
+    let delay = 60_000;
+    const late = {
+      eval: async (...args: Parameters<Redis["eval"]>): Promise<unknown> => {
+        const answer = await redis.eval(...args);
+        await Promise.race([sleep(delay), over]);
+        return answer;
+      },
+    } as unknown as Redis;
+    let end = (): void => undefined;
+    const over = new Promise<void>((resolve) => (end = resolve));
+    let began = performance.now();
+    await assert.rejects(withLock(late, name, async () => undefined, { leaseMs: 500 }), /timeout/);
+    assert.ok(performance.now() - began < 1500);
+    await clean(redis, name);
+    delay = 800;
+    began = performance.now();
+    let abortedAt = 0;
+    const work = withLock(late, name, async ({ signal }) => {
+      signal.addEventListener("abort", () => (abortedAt = performance.now()));
+      await sleep(2000);
+    }, { leaseMs: 1000 });
+    await assert.rejects(work, LockLost);
+    assert.ok(abortedAt - began < 1400);
+    end();
+    await clean(redis, name);
+  }));

@@ -8,7 +8,8 @@
  *   Where the thing guarded is a PostgreSQL database, use advisory_lock.ts or a constraint instead.
  * Needs: ioredis >= 5, Redis >= 2.6 or Valkey.
  * Fails: `LockNotAcquired` after `waitMs`; when the lease cannot be kept `held.signal` aborts (pass it to what you
- *   call) and `withLock` rejects with `LockLost` as soon as the work settles or ignores the signal.
+ *   call) and `withLock` rejects with `LockLost` as soon as the work settles or ignores the signal. A Redis that is away or
+ *   hangs rejects the acquisition, after `leaseMs` at the latest.
  * Prove: npm test   (REDIS_URL, default redis://127.0.0.1:6379/0)
  */
 import { randomBytes } from "node:crypto";
@@ -49,14 +50,14 @@ export async function withLock<T>(
 ): Promise<T> {
   const key = `lock:{${name}}`;
   const token = randomBytes(16).toString("hex");
-  const fence = await acquire(redis, key, token, leaseMs, waitMs);
+  const { fence, since } = await acquire(redis, key, token, leaseMs, waitMs);
   const abort = new AbortController();
   let done = false;
 
   const keep = async (): Promise<never> => {
-    let validUntil = performance.now() + leaseMs;
-    for (;;) {
-      await sleep(leaseMs / 3);
+    let validUntil = since + leaseMs;
+    for (let pause = since + leaseMs / 3 - performance.now(); ; pause = leaseMs / 3) {
+      await sleep(pause);
       if (done) return new Promise<never>(() => undefined);
       const asked = performance.now();
       // A Redis that hangs must not keep us believing: give up before the lease ends.
@@ -78,11 +79,13 @@ export async function withLock<T>(
   }
 }
 
-async function acquire(redis: Redis, key: string, token: string, leaseMs: number, waitMs: number): Promise<number> {
+/** The fence, and when it was asked for: the lease may have begun then, however late the answer is. */
+async function acquire(redis: Redis, key: string, token: string, leaseMs: number, waitMs: number): Promise<{ fence: number; since: number }> {
   const deadline = performance.now() + waitMs;
   for (;;) {
-    const fence = (await redis.eval(ACQUIRE, 2, key, `${key}:fence`, token, leaseMs)) as number;
-    if (fence) return fence;
+    const since = performance.now();
+    const fence = (await within(redis.eval(ACQUIRE, 2, key, `${key}:fence`, token, leaseMs), leaseMs)) as number;
+    if (fence) return { fence, since };
     const left = deadline - performance.now();
     if (left <= 0) throw new LockNotAcquired(key);
     await sleep(Math.min(10 + Math.random() * 90, left));

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BadHeader, conditionalUpdate, etag, expectedVersions, notModified, PreconditionFailed, PreconditionRequired } from "./etag.js";
-import { withSchema } from "./proof.js";
+import { isolation, withSchema } from "./proof.js";
 
 test("the header grammar", () => {
   for (const header of ['"3"', 'W/"3"', '"1", "3"', ' , "1" ,W/"3",', "*"]) assert.equal(notModified(header, 3), true, header);
@@ -34,3 +34,14 @@ test("100 read-modify-write cycles lose no update", () =>
     assert.ok(conflicts > 0);
     await assert.rejects(conditionalUpdate(pool, "doc", 2, { n: 1 }, undefined), PreconditionFailed);
   }));
+
+test("writers whatever isolation level is the default, and a table in a schema", () =>
+  withSchema("CREATE TABLE doc (id int PRIMARY KEY, n int NOT NULL, version int NOT NULL); INSERT INTO doc VALUES (1, 0, 1);", async (pool) => {
+    const { rows } = await pool.query<{ s: string }>("SELECT current_schema() AS s");
+    for (let version = 1; version <= 10; version++) {
+      const write = (): Promise<number> => conditionalUpdate(pool, `${rows[0]!.s}.doc`, 1, { n: 1 }, [version]);
+      const results = await Promise.allSettled(Array.from({ length: 10 }, write));
+      assert.equal(results.filter(({ status }) => status === "fulfilled").length, 1);
+      assert.ok(results.every((result) => result.status === "fulfilled" || result.reason instanceof PreconditionFailed));
+    }
+  }, 20, isolation("serializable")));

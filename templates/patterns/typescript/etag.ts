@@ -7,7 +7,7 @@
  * Fails: `PreconditionFailed` (412), `PreconditionRequired` (428), `BadHeader` (400).
  * Prove: npm test   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
  */
-import { escapeIdentifier, type ClientBase, type Pool } from "pg";
+import pg, { escapeIdentifier, type ClientBase, type Pool } from "pg";
 
 const TAG = String.raw`(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"`;
 const TAGS = new RegExp(String.raw`^[ \t,]*${TAG}(?:[ \t]*,[ \t,]*${TAG})*[ \t,]*$`);
@@ -43,7 +43,10 @@ export function expectedVersions(ifMatch: string | undefined, { required = true 
   return tags === "*" ? undefined : tags.filter((tag) => /^"\d{1,9}"$/.test(tag)).map((tag) => Number(tag.slice(1, -1)));
 }
 
-/** Set `values` (columns from your code, never from the request's keys) and resolve to the new version. */
+/**
+ * Set `values` (columns from your code, never from the request's keys) and resolve to the new version. `table` may be
+ * `schema.table`. Given a client, it is a part of the transaction that is open there.
+ */
 export async function conditionalUpdate(
   client: ClientBase | Pool,
   table: string,
@@ -52,11 +55,16 @@ export async function conditionalUpdate(
   versions: number[] | undefined,
 ): Promise<number> {
   const assignments = Object.keys(values).map((column, index) => `${escapeIdentifier(column)} = $${index + 3}`);
-  const { rows } = await client.query<{ version: number }>(
-    `UPDATE ${escapeIdentifier(table)} SET ${[...assignments, "version = version + 1"].join(", ")}
-     WHERE id = $1 AND ($2::int[] IS NULL OR version = ANY($2)) RETURNING version`,
-    [id, versions ?? null, ...Object.values(values)],
-  );
-  if (!rows[0]) throw new PreconditionFailed(`${table} ${String(id)} has changed or is gone`);
-  return rows[0].version;
+  const sql = `UPDATE ${table.split(".").map(escapeIdentifier).join(".")} SET ${[...assignments, "version = version + 1"].join(", ")}
+     WHERE id = $1 AND ($2::int[] IS NULL OR version = ANY($2)) RETURNING version`;
+  for (;;) {
+    try {
+      const { rows } = await client.query<{ version: number }>(sql, [id, versions ?? null, ...Object.values(values)]);
+      if (!rows[0]) throw new PreconditionFailed(`${table} ${String(id)} has changed or is gone`);
+      return rows[0].version;
+    } catch (error) {
+      // Where the default is repeatable read, and another writer was first, a statement of its own is repeated.
+      if (!(client instanceof pg.Pool && (error as { code?: string }).code === "40001")) throw error;
+    }
+  }
 }

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { PoolClient } from "pg";
+import pg, { type PoolClient } from "pg";
 import { InProgress, Mismatch, runOnce, SCHEMA, type Answer } from "./idempotency.js";
-import { sleep, withSchema } from "./proof.js";
+import { isolation, LEVELS, sleep, withSchema } from "./proof.js";
+import { transaction } from "./transaction.js";
 
 const DDL = `${SCHEMA} CREATE TABLE charge (id bigint GENERATED ALWAYS AS IDENTITY, amount int);`;
 
@@ -62,3 +63,124 @@ test("a failed effect and a connection that dies leave nothing, and the retry su
     const { rows } = await pool.query<{ count: string }>("SELECT count(*) FROM charge");
     assert.equal(rows[0]!.count, "1");
   }));
+
+const slow = async (client: PoolClient): Promise<Answer> => {
+  const answer = await charge(client);
+  await sleep(500);
+  return answer;
+};
+
+for (const level of LEVELS) {
+  test(`repeats that come meanwhile get the first answer: ${level}`, () =>
+    withSchema(DDL, async (pool) => {
+      const began = performance.now();
+      const answers = await Promise.all(Array.from({ length: 20 }, () => runOnce(pool, { ...call, effect: slow })));
+      assert.ok(performance.now() - began < 2000);
+      assert.deepEqual(new Set(answers.map((answer) => answer.body.toString())), new Set(['{"id": 1}']));
+      assert.equal(answers.filter((answer) => !answer.replayed).length, 1);
+    }, 20, isolation(level)));
+}
+
+test("a repeat waits no longer than it says", () =>
+  withSchema(DDL, async (pool) => {
+    const first = runOnce(pool, { ...call, effect: slow });
+    await sleep(100);
+    const began = performance.now();
+    await assert.rejects(runOnce(pool, { ...call, waitMs: 100 }), InProgress);
+    assert.ok(performance.now() - began < 400);
+    assert.equal((await first).replayed, false);
+  }));
+
+test("a process that freezes half-way does not keep the key", () =>
+  withSchema(DDL, async (pool) => {
+    const freeze = async (client: PoolClient): Promise<Answer> => {
+      await charge(client);
+      await sleep(2000);
+      return charge(client);
+    };
+    const first = assert.rejects(runOnce(pool, { ...call, effect: freeze, idleMs: 300 }));
+    await sleep(100);
+    const began = performance.now();
+    assert.equal((await runOnce(pool, call)).replayed, false);
+    assert.ok(performance.now() - began < 1500);
+    await first;
+    const { rows } = await pool.query<{ count: string }>("SELECT count(*) FROM charge");
+    assert.equal(rows[0]!.count, "1");
+  }));
+
+test("keys are any text of any length", () =>
+  withSchema(DDL, async (pool) => {
+    const names = [["s", "k".repeat(10_000)], ["s", "k".repeat(10_001)], ["s", "a\0b"], ["s", "\ud800"], ["sk", "k"], ["s", "kk"]];
+    for (const [scope, key] of names) {
+      for (const replayed of [false, true]) {
+        assert.equal((await runOnce(pool, { ...call, scope: scope!, key: key! })).replayed, replayed);
+      }
+    }
+    await assert.rejects(runOnce(pool, { ...call, key: "" }), RangeError);
+    await assert.rejects(runOnce(pool, { ...call, scope: "" }), RangeError);
+  }));
+
+test("a transaction whose failed statement was swallowed is no success", () =>
+  withSchema("CREATE TABLE once (id int PRIMARY KEY)", async (pool) => {
+    const twice = async (client: PoolClient): Promise<void> => {
+      await client.query("INSERT INTO once VALUES (1)");
+      await client.query("INSERT INTO once VALUES (1)").catch(() => undefined);
+    };
+    await assert.rejects(transaction(pool, twice), /swallowed/);
+  }));
+
+const ONE_TABLE = `
+CREATE TABLE payment (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  account text NOT NULL,
+  amount int NOT NULL,
+  key text,
+  UNIQUE (account, key)
+);`;
+
+/**
+ * Charge once for the key and return the payment's id; each connection of the pool has a lock_timeout.
+ *
+ * The statement commits by itself, so a crash leaves the row or nothing; ON CONFLICT waits for an insert of the same key
+ * that has not ended, for lock_timeout at most (55P03: answer 409). An index entry has at most some 2,700 bytes and text no
+ * NUL: refuse such keys at the door.
+ */
+async function chargeInOneInsert(pool: pg.Pool, account: string, key: string, amount: number): Promise<string> {
+  for (;;) {
+    try {
+      const made = await pool.query<{ id: string; amount: number }>(
+        `INSERT INTO payment (account, key, amount) VALUES ($1, $2, $3)
+         ON CONFLICT (account, key) DO NOTHING RETURNING id, amount`,
+        [account, key, amount],
+      );
+      const found = made.rowCount
+        ? made
+        : await pool.query<{ id: string; amount: number }>("SELECT id, amount FROM payment WHERE account = $1 AND key = $2", [
+            account,
+            key,
+          ]);
+      const row = found.rows[0];
+      if (row && row.amount !== amount) throw new Mismatch(key);
+      if (row) return row.id;
+    } catch (error) {
+      // 40001: the defaults may be repeatable read; look again.
+      if (!(error instanceof pg.DatabaseError && error.code === "40001")) throw error;
+    }
+  }
+}
+
+for (const level of LEVELS) {
+  test(`one insert needs no module: ${level}`, () =>
+    withSchema(ONE_TABLE, async (pool) => {
+      const ids = await Promise.all(Array.from({ length: 100 }, () => chargeInOneInsert(pool, "alice", "a", 5)));
+      assert.equal(new Set(ids).size, 1);
+      await assert.rejects(chargeInOneInsert(pool, "alice", "a", 6), Mismatch);
+      assert.ok(await chargeInOneInsert(pool, "bob", "a", 6));
+      await transaction(pool, async (client) => {
+        await client.query("INSERT INTO payment (account, key, amount) VALUES ('alice', 'f', 5)");
+        await assert.rejects(chargeInOneInsert(pool, "alice", "f", 5), { code: "55P03" });
+      });
+      const { rows } = await pool.query<{ count: string }>("SELECT count(*) FROM payment");
+      assert.equal(rows[0]!.count, "3");
+    }, 20, `${isolation(level)} -clock_timeout=300`));
+}

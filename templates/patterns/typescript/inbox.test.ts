@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pool, PoolClient } from "pg";
 import { consume, Retry, SCHEMA, type Delivery } from "./inbox.js";
-import { withSchema } from "./proof.js";
+import { isolation, sleep, withSchema } from "./proof.js";
 
 const DDL = `${SCHEMA} CREATE TABLE stock (id int PRIMARY KEY, n int NOT NULL); INSERT INTO stock VALUES (1, 100);`;
 
@@ -45,3 +45,38 @@ test("a poisonous event is set aside after its attempts and has no effect", () =
     assert.equal(await consume(pool, { ...delivery, effect: poison }), "duplicate");
     assert.equal(await stock(pool), 100);
   }));
+
+test("deliveries at once, whatever isolation level is the default", () =>
+  withSchema(DDL, async (pool) => {
+    const results = await Promise.all(Array.from({ length: 20 }, () => consume(pool, delivery)));
+    assert.deepEqual(results.sort(), ["done", ...Array<string>(19).fill("duplicate")]);
+  }, 20, isolation("serializable")));
+
+test("a consumer that freezes does not keep the event", () =>
+  withSchema(DDL, async (pool) => {
+    const freeze = async (client: PoolClient): Promise<void> => {
+      await reserve(client);
+      await sleep(1500);
+      await reserve(client);
+    };
+    const first = assert.rejects(consume(pool, { ...delivery, effect: freeze, idleMs: 300 }), Retry);
+    await sleep(100);
+    const began = performance.now();
+    assert.equal(await consume(pool, delivery), "done");
+    assert.ok(performance.now() - began < 1200);
+    await first;
+    assert.equal(await stock(pool), 99);
+  }));
+
+for (const eventId of ["a\0b", "\ud800", "long".repeat(1000)]) {
+  test(`odd ids and errors cannot block the events behind them: ${JSON.stringify(eventId.slice(0, 8))}`, () =>
+    withSchema(DDL, async (pool) => {
+      const odd = async (): Promise<void> => {
+        throw new Error("bad \0 and \ud800");
+      };
+      await assert.rejects(consume(pool, { ...delivery, eventId, effect: odd, attempts: 2 }), Retry);
+      assert.equal(await consume(pool, { ...delivery, eventId, effect: odd, attempts: 2 }), "dead");
+      assert.equal(await consume(pool, { ...delivery, eventId, effect: odd, attempts: 2 }), "duplicate");
+      assert.equal(await consume(pool, { ...delivery, eventId: `${eventId}x` }), "done");
+    }));
+}

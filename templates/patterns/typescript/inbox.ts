@@ -2,14 +2,18 @@
  * Idempotent consumer on PostgreSQL: an event's effect and the note that it happened commit together.
  *
  * Guarantees: for one (consumer, event id) the effect happens once, whatever the broker repeats and whenever a process
- *   dies; an event that fails `attempts` times is set aside in `inbox_dead` with its last error.
- * Needs: pg >= 8.11, PostgreSQL >= 9.5, the tables of `SCHEMA`, transaction.ts.
+ *   dies or freezes; an event that fails `attempts` times is set aside in `inbox_dead` with its last error, so that it cannot
+ *   block the ones behind it, whatever its id or error holds.
+ * Needs: pg >= 8.11, PostgreSQL >= 9.6, the tables of `SCHEMA`, transaction.ts.
  * Fails: a failure of the effect is counted and rejects with `Retry`: do not acknowledge, let the broker deliver again.
  *   Effects outside the database belong into an outbox row written by the effect.
+ * Fit: the effect may call enqueue of outbox.ts on its client. Tables with other names: replace the words `inbox`,
+ *   `inbox_failure` and `inbox_dead` in the SQL.
  * Prove: npm test   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
  *
  * Acknowledge after `consume` resolves, whatever it says. Delete rows older than the broker's longest redelivery.
  */
+import { createHash } from "node:crypto";
 import type { Pool, PoolClient } from "pg";
 import { transaction } from "./transaction.js";
 
@@ -38,13 +42,15 @@ export interface Delivery {
   body: Buffer;
   effect: (client: PoolClient) => Promise<void>;
   attempts?: number;
+  /** An effect that says nothing to the database for so long counts as lost. */
+  idleMs?: number;
 }
 
 const NOTE = "INSERT INTO inbox (consumer, event_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
 
 /** Have the effect of one delivery once. */
-export async function consume(pool: Pool, { consumer, eventId, body, effect, attempts = 5 }: Delivery): Promise<Result> {
-  const identity = [consumer, eventId];
+export async function consume(pool: Pool, { consumer, eventId, body, effect, attempts = 5, idleMs = 30_000 }: Delivery): Promise<Result> {
+  const identity = [consumer, storable(eventId)];
   try {
     return await transaction(pool, async (client) => {
       // Two deliveries at once: the second waits here until the first commits or rolls back.
@@ -53,7 +59,7 @@ export async function consume(pool: Pool, { consumer, eventId, body, effect, att
       await effect(client);
       await client.query("DELETE FROM inbox_failure WHERE consumer = $1 AND event_id = $2", identity);
       return "done";
-    });
+    }, { idleMs });
   } catch (cause) {
     const result = await transaction(pool, async (client): Promise<Result | undefined> => {
       const { rows } = await client.query<{ attempts: number }>(
@@ -64,11 +70,17 @@ export async function consume(pool: Pool, { consumer, eventId, body, effect, att
       if (rows[0]!.attempts < attempts) return undefined;
       const noted = await client.query(NOTE, identity);
       if (noted.rowCount === 0) return "duplicate"; // another delivery of it has succeeded meanwhile
-      const error = String(cause).slice(0, 1000);
+      const error = String(cause).slice(0, 1000).replaceAll("\0", "");
       await client.query("INSERT INTO inbox_dead (consumer, event_id, body, error) VALUES ($1, $2, $3, $4)", [...identity, body, error]);
       return "dead";
     });
     if (result) return result;
     throw new Retry(eventId, { cause });
   }
+}
+
+/** The id, or its hash where it is longer than an index takes or holds what a text may not. */
+function storable(eventId: string): string {
+  if (eventId.length <= 255 && !/[\p{Cc}\p{Cs}]/u.test(eventId)) return eventId;
+  return `sha256:${createHash("sha256").update(eventId, "utf16le").digest("hex")}`;
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { claim, complete, enqueue, extend, fail, SCHEMA } from "./job_queue.js";
-import { sleep, withSchema } from "./proof.js";
+import { isolation, sleep, withSchema } from "./proof.js";
 
 test("20 workers run 500 jobs once each", () =>
   withSchema(SCHEMA, async (pool) => {
@@ -53,3 +53,21 @@ test("a job that fails or kills its workers ends dead", () =>
       { queue: "kills", state: "dead", last_error: "its workers died" },
     ]);
   }));
+
+test("workers whatever isolation level is the default, and odd text", () =>
+  withSchema(SCHEMA, async (pool) => {
+    for (let n = 0; n < 100; n++) await enqueue(pool, "q", n);
+    const runs: number[] = [];
+    const work = async (): Promise<void> => {
+      for (let job = await claim(pool, "q"); job; job = await claim(pool, "q")) {
+        runs.push(job.payload as number);
+        assert.ok(await complete(pool, job));
+      }
+    };
+    await Promise.all(Array.from({ length: 20 }, work));
+    assert.deepEqual(runs.sort((a, b) => a - b), Array.from({ length: 100 }, (_, n) => n));
+    await enqueue(pool, "q", "\0 \ud800", { maxAttempts: 1 });
+    const job = (await claim(pool, "q"))!;
+    assert.equal(job.payload, "\0 \ud800");
+    assert.ok(await fail(pool, job, "bad \0"));
+  }, 20, isolation("serializable")));

@@ -47,3 +47,11 @@ test("cursors of another query, secret or with an altered byte are refused, and 
   }
   for (const garbage of ["", "a", "%%%", "ü", "A".repeat(5000)]) assert.throws(() => decodeCursor(SECRET, query, garbage), BadCursor);
 });
+
+test("long values come back, and longer ones are refused where they are made", () => {
+  const query = { sort: "name", filters: {} };
+  for (const value of ["x".repeat(2900), "\u540d".repeat(950)]) {
+    assert.deepEqual(decodeCursor(SECRET, query, encodeCursor(SECRET, query, { value, id: "1" })), { value, id: "1" });
+    assert.throws(() => encodeCursor(SECRET, query, { value: value.repeat(2), id: "1" }), /something shorter/);
+  }
+});

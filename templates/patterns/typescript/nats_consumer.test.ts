@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { connect as dial, createServer, type AddressInfo, type Socket } from "node:net";
 import { test } from "node:test";
 import { connect, type JetStreamClient, type JetStreamManager } from "nats";
 import { consume, declare, publish } from "./nats_consumer.js";
@@ -66,4 +67,31 @@ test("poison is set aside after its attempts and does not loop", () =>
     assert.equal(Buffer.from(letter.data).toString(), "poison");
     assert.equal(letter.header.get("Dead-Error"), "TypeError: cannot parse  Injected: yes");
     assert.deepEqual([tries.get("poison"), tries.get("good")], [3, 1]);
+  }));
+
+test("a server that goes away while messages are in hand is waited for", () =>
+  withStream(async (js, _manager, stream) => {
+    const upstream = new globalThis.URL(URL);
+    const sockets: Socket[] = [];
+    const proxy = createServer((socket) => {
+      const other = dial(Number(upstream.port || 4222), upstream.hostname);
+      sockets.push(socket, other);
+      socket.pipe(other).pipe(socket);
+      for (const end of [socket, other]) end.on("error", () => undefined).on("close", () => { socket.destroy(); other.destroy(); });
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+    const servers = `127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+    const through = await connect({ servers, reconnectTimeWait: 100, maxReconnectAttempts: -1 });
+    for (let n = 0; n < 3; n++) await publish(js, `${stream}.a`, Buffer.from(String(n)), String(n));
+    const seen: string[] = [];
+    const abort = new AbortController();
+    const consuming = consume(through.jetstream(), stream, "c", async (message) => {
+      if (seen.push(message.string()) === 1) for (const socket of sockets) socket.destroy();
+    }, abort.signal, { ackWaitMs: 500, inFlight: 1, backoffMs: 50 });
+    await Promise.race([consuming, until(() => new Set(seen).size === 3)]);
+    assert.equal(new Set(seen).size, 3);
+    abort.abort();
+    await consuming;
+    await through.close();
+    proxy.close();
   }));

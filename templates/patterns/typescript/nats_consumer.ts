@@ -5,11 +5,11 @@
  *   window is stored once; each message reaches `handle` at least once and is acknowledged after it; a message that failed
  *   `attempts` times is written to `<stream>-dead` first and terminated then, so it is never lost and never loops.
  * Needs: nats >= 2.20, NATS server >= 2.9 with JetStream. `handle` must be idempotent: see inbox.ts.
- * Fails: core NATS is at most once: use JetStream's publish for what matters. Work longer than `ackWaitMs` must call
+ * Fails: while the server is away the consumer waits and goes on. Core NATS is at most once: use JetStream's publish for what matters. Work longer than `ackWaitMs` must call
  *   `message.working()`. For order use `inFlight: 1`.
  * Prove: npm test   (NATS_URL, default nats://127.0.0.1:4222)
  */
-import { AckPolicy, headers, nanos, type JetStreamClient, type JetStreamManager, type JsMsg } from "nats";
+import { AckPolicy, ErrorCode, headers, nanos, type JetStreamClient, type JetStreamManager, type JsMsg } from "nats";
 
 /** Create the stream `stream` with subjects `<stream>.>`, and `<stream>-dead` for dead letters. */
 export async function declare(manager: JetStreamManager, stream: string, { duplicateWindowMs = 120_000 } = {}): Promise<void> {
@@ -48,10 +48,19 @@ export async function consume(
   });
   const consumer = await js.consumers.get(stream, durable);
   while (!signal.aborted) {
-    const messages = await consumer.fetch({ max_messages: inFlight, expires: 1000 });
     const work: Promise<void>[] = [];
-    for await (const message of messages) work.push(one(js, stream, message, handle, attempts, backoffMs));
-    await Promise.all(work);
+    try {
+      const messages = await consumer.fetch({ max_messages: inFlight, expires: 1000 });
+      for await (const message of messages) work.push(one(js, stream, message, handle, attempts, backoffMs));
+    } catch (error) {
+      if ((error as { code?: string }).code === ErrorCode.ConnectionClosed) throw error;
+      console.warn(`stream ${stream}:`, error);
+      await new Promise((resolve) => setTimeout(resolve, backoffMs));
+    }
+    for (const outcome of await Promise.allSettled(work)) {
+      // Not acknowledged: it comes again.
+      if (outcome.status === "rejected") console.warn(`a message of ${stream} could not be settled:`, outcome.reason);
+    }
   }
 }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pool } from "pg";
 import { enqueue, relayOnce, SCHEMA, type OutboxEvent } from "./outbox.js";
-import { sleep, withSchema } from "./proof.js";
+import { isolation, onConnection, sleep, withSchema } from "./proof.js";
 import { transaction } from "./transaction.js";
 
 const DDL = `${SCHEMA} CREATE TABLE account (id text PRIMARY KEY, version int NOT NULL DEFAULT 0);`;
@@ -59,4 +59,38 @@ test("order per key holds with writers, four relays and relays that die", () =>
       total += first.length;
     }
     assert.equal(total, 160);
+  }));
+
+test("relays whatever isolation level is the default, and odd text", () =>
+  withSchema(SCHEMA, async (pool) => {
+    await onConnection(pool, async (client) => {
+      for (let n = 0; n < 100; n++) await enqueue(client, { key: `k${n % 20}`, type: "t", payload: { n, odd: "\0 \ud800" } });
+    });
+    const seen = new Map<string, number[]>();
+    const publish = async ({ key, payload }: OutboxEvent): Promise<void> => {
+      const { n, odd } = payload as { n: number; odd: string };
+      assert.equal(odd, "\0 \ud800");
+      seen.set(key, [...(seen.get(key) ?? []), n]);
+    };
+    await Promise.all(Array.from({ length: 5 }, () => relayOnce(pool, publish)));
+    assert.equal(await relayOnce(pool, publish), 0);
+    for (let k = 0; k < 20; k++) assert.deepEqual(seen.get(`k${k}`), [k, k + 20, k + 40, k + 60, k + 80]);
+  }, 20, isolation("serializable")));
+
+test("one relay alone sends the other keys while one fails; one that freezes does not keep its key", () =>
+  withSchema(SCHEMA, async (pool) => {
+    await onConnection(pool, async (client) => {
+      for (const key of ["bad", "bad", "good", "fine"]) await enqueue(client, { key, type: "t", payload: 1 });
+    });
+    const got: string[] = [];
+    const publish = async ({ key }: OutboxEvent): Promise<void> => {
+      if (key === "bad") throw new Error(key);
+      got.push(key);
+    };
+    await assert.rejects(relayOnce(pool, publish), /bad/);
+    assert.deepEqual(got, ["good", "fine"]);
+    const frozen = assert.rejects(relayOnce(pool, () => sleep(1500), 100, 300));
+    await sleep(800);
+    assert.equal(await relayOnce(pool, async () => undefined), 2);
+    await frozen;
   }));

@@ -7,6 +7,8 @@
  *   by the row that the key names (update or lock the aggregate before `enqueue`).
  * Fails: while publishing fails a key's later events wait and other keys go on; nothing is dropped. Consumers see repeats
  *   after a crash (same `id`), so they must be idempotent: see inbox.ts.
+ * Fit: a table of yours with another name or more columns: change `SCHEMA` and the three statements. CloudEvents, Kafka or
+ *   NATS: `publish` maps an event to the broker's message.
  * Prove: npm test   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
  *
  * Rows are found by being there, never by `id > last seen`: ids are given before commit, so a smaller one can appear later.
@@ -21,8 +23,8 @@ CREATE TABLE outbox (
   id uuid NOT NULL,
   key text NOT NULL,
   type text NOT NULL,
-  payload jsonb NOT NULL,
-  headers jsonb NOT NULL DEFAULT '{}',
+  payload json NOT NULL, -- jsonb refuses \\u0000
+  headers json NOT NULL DEFAULT '{}',
   created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX outbox_key_position ON outbox (key, position);
@@ -55,25 +57,46 @@ export async function enqueue(
 
 /**
  * Publish up to `batch` waiting events and return how many went out; call it again at once while that is `batch`.
- * `publish` resolves when the broker has confirmed. The oldest event of a key is locked with SKIP LOCKED, so that two
- * relays never work on one key at a time. Rejects with what `publish` rejects with; that event and its key stay.
+ * `publish` resolves when the broker has confirmed, within `idleMs`: after them the relay counts as lost, and the server ends
+ * its connection. The oldest event of a key is locked with SKIP LOCKED, so that two relays never work on one key at a time.
+ * Rejects with what `publish` rejected with first; that event and the rest of its key stay, other keys were sent.
  */
-export async function relayOnce(pool: Pool, publish: (event: OutboxEvent) => Promise<void>, batch = 100): Promise<number> {
-  for (let sent = 0; sent < batch; sent++) {
-    const found = await transaction(pool, async (client) => {
-      const { rows } = await client.query<OutboxEvent & { position: string }>(`
-        SELECT position, id, key, type, payload, headers FROM outbox AS o
-        WHERE NOT EXISTS (SELECT FROM outbox AS e WHERE e.key = o.key AND e.position < o.position)
-        ORDER BY position LIMIT 1 FOR UPDATE SKIP LOCKED
-      `);
-      const row = rows[0];
-      if (!row) return false;
-      const { position, ...event } = row;
-      await publish(event);
-      await client.query("DELETE FROM outbox WHERE position = $1", [position]);
-      return true;
-    });
-    if (!found) return sent;
+export async function relayOnce(
+  pool: Pool,
+  publish: (event: OutboxEvent) => Promise<void>,
+  batch = 100,
+  idleMs = 30_000,
+): Promise<number> {
+  const failed = new Map<string, unknown>();
+  let sent = 0;
+  while (sent + failed.size < batch) {
+    const found = await transaction(
+      pool,
+      async (client) => {
+        const { rows } = await client.query<OutboxEvent & { position: string }>(
+          `SELECT position, id, key, type, payload, headers FROM outbox AS o
+           WHERE NOT EXISTS (SELECT FROM outbox AS e WHERE e.key = o.key AND e.position < o.position)
+           AND key <> ALL($1::text[])
+           ORDER BY position LIMIT 1 FOR UPDATE SKIP LOCKED`,
+          [[...failed.keys()]],
+        );
+        const row = rows[0];
+        if (!row) return false;
+        const { position, ...event } = row;
+        try {
+          await publish(event);
+        } catch (error) {
+          failed.set(event.key, error);
+          return true;
+        }
+        await client.query("DELETE FROM outbox WHERE position = $1", [position]);
+        sent++;
+        return true;
+      },
+      { idleMs },
+    );
+    if (!found) break;
   }
-  return batch;
+  for (const error of failed.values()) throw error;
+  return sent;
 }

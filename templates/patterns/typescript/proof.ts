@@ -33,13 +33,21 @@ export async function withHangingRedis(body: (redis: Redis) => Promise<void>): P
   }
 }
 
-/** Give `body` a pool whose connections see a fresh schema that holds `ddl`. */
-export async function withSchema(ddl: string, body: (pool: pg.Pool) => Promise<void>, max = 20): Promise<void> {
+export const LEVELS = ["read committed", "repeatable read", "serializable"] as const;
+export const isolation = (level: string): string => ` -cdefault_transaction_isolation=${level.replace(" ", "\\ ")}`;
+
+/** Give `body` a pool whose connections see a fresh schema that holds `ddl`, and have `options`. */
+export async function withSchema(
+  ddl: string,
+  body: (pool: pg.Pool) => Promise<void>,
+  max = 20,
+  options = "",
+): Promise<void> {
   const schema = `proof_${unique()}`;
   const admin = new pg.Client(DATABASE_URL);
   await admin.connect();
   await admin.query(`CREATE SCHEMA ${schema}`);
-  const pool = new pg.Pool({ connectionString: DATABASE_URL, options: `-csearch_path=${schema}`, max });
+  const pool = new pg.Pool({ connectionString: DATABASE_URL, options: `-csearch_path=${schema}${options}`, max });
   pool.on("error", () => undefined);
   try {
     if (ddl) await pool.query(ddl);

@@ -6,6 +6,7 @@
  * Needs: ioredis >= 5, Redis >= 5 or Valkey.
  * Fails: when Redis does not answer within `timeoutMs`, `onFailure` decides: "open" lets the call through, "closed"
  *   refuses it (logins, anything that costs money); `degraded` says so.
+ * Fit: "n at once, n in each period on average" is limit = n; "never more than n in any period" is limit + burst = n.
  * Prove: npm test   (REDIS_URL, default redis://127.0.0.1:6379/0)
  */
 import type { Redis } from "ioredis";

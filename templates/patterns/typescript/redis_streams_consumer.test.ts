@@ -61,3 +61,40 @@ test("a dead consumer's messages are taken over", () =>
     assert.deepEqual(seen, ["0", "1", "2", "3", "4"]);
     await redis.del(stream);
   }));
+
+test("a message that kills its consumers is set aside, and a group that is lost is made again", () =>
+  withRedis(async (redis) => {
+    const stream = `proof:${unique()}`;
+    const handled: string[] = [];
+    for (const name of ["killer", "after"]) await redis.xadd(stream, "*", "key", "k", "name", name);
+    await redis.xgroup("CREATE", stream, "g", "0");
+    for (let n = 0; n < 3; n++) {
+      let begun = (): void => undefined;
+      const inHand = new Promise<void>((resolve) => (begun = resolve));
+      const handle = (): Promise<void> => {
+        begun();
+        return new Promise(() => undefined); // never heard of again
+      };
+      void new StreamConsumer(redis, { stream, group: "g", name: "c", handle }).step();
+      await inHand;
+    }
+    const note = async ({ fields }: Message): Promise<void> => {
+      if (fields["name"] === "killer") throw new Error("it would have died again");
+      handled.push(fields["name"]!);
+    };
+    await drain(redis, stream, note, 2, { attempts: 3 });
+    assert.deepEqual(handled, ["after"]);
+    const letters = await redis.xrange(`${stream}:dead`, "-", "+");
+    assert.ok(letters[0]![1].includes("Error: its consumers died"));
+
+    const own = new Redis(REDIS_URL);
+    const abort = new AbortController();
+    const running = new StreamConsumer(own, { stream, group: "g", name: "c", handle: note, backoffMs: 1 }).run(abort.signal);
+    await redis.del(stream); // and the group with it
+    await redis.xadd(stream, "*", "key", "k", "name", "later");
+    for (const end = Date.now() + 5000; !handled.includes("later"); await sleep(20)) assert.ok(Date.now() < end, "it took too long");
+    abort.abort();
+    await running;
+    own.disconnect();
+    await redis.del(stream, `${stream}:dead`, `${stream}:g:failures`);
+  }));

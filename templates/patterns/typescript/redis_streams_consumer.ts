@@ -3,10 +3,11 @@
  *
  * Guarantees: each message reaches `handle` at least once and is acknowledged after it; messages of one key in one stream are
  *   handled in order (a key's later messages wait while an earlier one is retried); a message that failed `attempts`
- *   times goes to `<stream>:dead` with its error; what a crashed consumer had taken is taken over after `idleMs`.
+ *   times, or killed its consumers as often, goes to `<stream>:dead` with its error; what a crashed consumer had taken is
+ *   taken over after `idleMs`.
  * Needs: ioredis >= 5 on a connection of its own (it blocks), Redis >= 6.2 or Valkey. One consumer process for each stream at
  *   a time for order; `handle` must be idempotent: see inbox.ts.
- * Fails: while Redis is away `run` waits and goes on. Redis replicates asynchronously: a failover may lose messages.
+ * Fails: while Redis is away, at the start too, `run` waits and goes on. Redis replicates asynchronously: a failover may lose messages.
  * Prove: npm test   (REDIS_URL, default redis://127.0.0.1:6379/0)
  */
 import type { Redis } from "ioredis";
@@ -44,13 +45,18 @@ export class StreamConsumer {
   /** Consume until `signal` aborts; the message in hand is finished first. */
   async run(signal: AbortSignal): Promise<void> {
     const { stream, group, backoffMs } = this.#options;
-    await this.redis.xgroup("CREATE", stream, group, "0", "MKSTREAM").catch((error: Error) => {
-      if (!error.message.startsWith("BUSYGROUP")) throw error;
-    });
+    let ready = false;
     while (!signal.aborted) {
       try {
+        if (!ready) {
+          await this.redis.xgroup("CREATE", stream, group, "0", "MKSTREAM").catch((error: Error) => {
+            if (!error.message.startsWith("BUSYGROUP")) throw error;
+          });
+          ready = true;
+        }
         await this.step();
       } catch (error) {
+        ready = false; // a server that came back without its data has lost the group
         if (signal.aborted) return;
         console.warn(`stream ${stream}:`, error);
         await sleep(backoffMs);
@@ -85,17 +91,18 @@ export class StreamConsumer {
   async #one(message: Message): Promise<boolean> {
     const { stream, group, handle, attempts } = this.#options;
     const failures = `${stream}:${group}:failures`;
+    // Counted before it is tried, so that a message which kills its consumer is counted too.
+    const attempt = await this.redis.hincrby(failures, message.id, 1);
+    const settled = this.redis.multi().xack(stream, group, message.id).hdel(failures, message.id);
     try {
+      if (attempt > attempts) throw new Error("its consumers died");
       await handle(message);
     } catch (error) {
-      const count = await this.redis.hincrby(failures, message.id, 1);
-      if (count < attempts) return false;
+      if (attempt < attempts) return false;
       const fields = Object.entries({ ...message.fields, dead_id: message.id, dead_error: String(error).slice(0, 500) }).flat();
-      await this.redis.multi().xadd(`${stream}:dead`, "*", ...fields).xack(stream, group, message.id).hdel(failures, message.id).exec();
-      return true;
+      settled.xadd(`${stream}:dead`, "*", ...fields);
     }
-    await this.redis.xack(stream, group, message.id);
-    await this.redis.hdel(failures, message.id);
+    await settled.exec();
     return true;
   }
 }

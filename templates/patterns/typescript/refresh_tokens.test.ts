@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { sleep, withSchema } from "./proof.js";
+import { isolation, LEVELS, sleep, withSchema } from "./proof.js";
 import { Invalid, issue, Reused, revoke, revokeAll, rotate, SCHEMA, Superseded, type Issued } from "./refresh_tokens.js";
 
 test("of 100 concurrent uses one gets the successor", () =>
@@ -85,4 +85,42 @@ test("logout ends the family and revokeAll every one", () =>
     for (const token of [first.token, second.token, "unknown", ""]) await assert.rejects(rotate(pool, token), Invalid);
     await revokeAll(pool, "alice");
     await assert.rejects(rotate(pool, third.token), Invalid);
+  }));
+
+for (const level of LEVELS) {
+  test(`whatever isolation level is the default: ${level}`, () =>
+    withSchema(SCHEMA, async (pool) => {
+      const first = await issue(pool, "alice");
+      const results = await Promise.allSettled(Array.from({ length: 20 }, () => rotate(pool, first.token)));
+      const winners = results.filter((result): result is PromiseFulfilledResult<Issued> => result.status === "fulfilled");
+      assert.equal(winners.length, 1);
+      assert.ok(results.every((result) => result.status === "fulfilled" || result.reason instanceof Superseded));
+      const { token } = winners[0]!.value;
+      const holder = await pool.connect();
+      await holder.query("BEGIN ISOLATION LEVEL READ COMMITTED");
+      await holder.query("SELECT 1 FROM refresh_token WHERE hash = sha256(convert_to($1, 'UTF8')) FOR UPDATE", [token]);
+      const rotated = rotate(pool, token);
+      await sleep(200);
+      const ended = revoke(pool, token);
+      await sleep(200);
+      await holder.query("COMMIT");
+      holder.release();
+      const successor = await rotated;
+      await ended;
+      await assert.rejects(rotate(pool, successor.token), Invalid);
+    }, 20, isolation(level)));
+}
+
+test("a project with one exception", () =>
+  withSchema(SCHEMA, async (pool) => {
+    class Denied extends Error {}
+    const refresh = (old: string): Promise<Issued> =>
+      rotate(pool, old, { graceMs: 200 }).catch((error: unknown) => {
+        throw error instanceof Invalid || error instanceof Superseded ? new Denied() : error;
+      });
+    const first = await issue(pool, "alice");
+    const second = await refresh(first.token);
+    await assert.rejects(refresh(first.token), Denied);
+    await sleep(300);
+    for (const token of [first.token, second.token]) await assert.rejects(refresh(token), Denied);
   }));

@@ -8,6 +8,12 @@
  * Needs: pg >= 8.11, PostgreSQL >= 11, the tables of `SCHEMA`, transaction.ts. Check that the user may still log in.
  * Fails: `Superseded` (the client uses the successor it already has), `Invalid` (401: log in again), `Reused` (401, a
  *   subclass of `Invalid`: log in again, and tell somebody).
+ * Fit: times are parameters. With one exception of the project's:
+ *     const { subject, token } = await rotate(pool, old, { graceMs: 2_000 }).catch((error: unknown) => {
+ *       throw error instanceof Invalid || error instanceof Superseded ? new Denied() : error;
+ *     });
+ *   Your session table can be the family: replace the words `refresh_family`, `refresh_token` and `subject` here and in the
+ *   proof; the column may have another type.
  * Prove: npm test   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
  *
  * RFC 9700, section 4.14.2. The token is 256 random bits, so a plain SHA-256 is enough: there is nothing to guess.
@@ -35,6 +41,8 @@ CREATE INDEX refresh_token_family ON refresh_token (family);
 `;
 
 const DAY = 86_400_000;
+/** After so long without a statement the server takes the process for lost and frees its locks. */
+const FROZEN = { idleMs: 10_000 };
 
 export class Invalid extends Error {}
 export class Reused extends Invalid {}
@@ -110,21 +118,32 @@ export async function rotate(
     if (row.recent) return new Superseded("rotated a moment ago");
     await client.query("DELETE FROM refresh_family WHERE id = $1", [family.id]);
     return new Reused("used before");
-  });
+  }, FROZEN);
   if (outcome instanceof Error) throw outcome;
   return outcome;
 }
 
 /** Log out: end the token's family. An unknown token is no error, so that nothing is learnt from it. */
 export async function revoke(pool: Pool, token: string): Promise<void> {
-  await pool.query("DELETE FROM refresh_family WHERE id = (SELECT family FROM refresh_token WHERE hash = $1)", [sha256(token)]);
+  // In a transaction for its isolation level: from repeatable read on it would fail beside a rotation.
+  await transaction(
+    pool,
+    (client) =>
+      client.query("DELETE FROM refresh_family WHERE id = (SELECT family FROM refresh_token WHERE hash = $1)", [sha256(token)]),
+    FROZEN,
+  );
 }
 
 /** End every family of `subject`: after a password change, a lock-out, a stolen device. */
 export async function revokeAll(pool: Pool, subject: string): Promise<void> {
-  await pool.query(
-    `WITH locked AS (SELECT id FROM refresh_family WHERE subject = $1 ORDER BY id FOR UPDATE)
-     DELETE FROM refresh_family WHERE id IN (SELECT id FROM locked)`,
-    [subject],
+  await transaction(
+    pool,
+    (client) =>
+      client.query(
+        `WITH locked AS (SELECT id FROM refresh_family WHERE subject = $1 ORDER BY id FOR UPDATE)
+         DELETE FROM refresh_family WHERE id IN (SELECT id FROM locked)`,
+        [subject],
+      ),
+    FROZEN,
   );
 }

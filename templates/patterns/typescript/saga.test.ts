@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pool } from "pg";
-import { sleep, withSchema } from "./proof.js";
+import { isolation, sleep, withSchema } from "./proof.js";
 import { Saga, SCHEMA } from "./saga.js";
 
 const STEPS = [
@@ -65,3 +65,14 @@ test("a late success during compensation does not run the next step", () =>
 test("a definition with a compensation behind the pivot is refused", () => {
   assert.throws(() => new Saga({} as Pool, [{ command: "a" }, { command: "b", compensation: "undo b" }], async () => undefined), /pivot/);
 });
+
+test("replies at once, whatever isolation level is the default", () =>
+  withSchema(DDL, async (pool) => {
+    const saga = order(pool);
+    const begun = await Promise.all(Array.from({ length: 10 }, () => saga.start("o1")));
+    assert.equal(begun.filter(Boolean).length, 1);
+    for (const { command } of STEPS) {
+      const moved = await Promise.all(Array.from({ length: 10 }, () => saga.onReply("o1", command, true)));
+      assert.equal(moved.filter(Boolean).length, 1);
+    }
+  }, 20, isolation("serializable")));

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { test } from "node:test";
 import pg from "pg";
 import { DATABASE_URL, unique, withSchema } from "./proof.js";
@@ -33,6 +34,26 @@ test("a transaction sees its tenant, and nothing is seen without one", () =>
       await tenantTransaction(app, "2", async (client) => assert.deepEqual(await bodies(client), ["two"]));
       await owner.query("ALTER TABLE note NO FORCE ROW LEVEL SECURITY");
       await assert.rejects(assertIsolated(app, "note"), /FORCE/);
+    } finally {
+      await app.end();
+      await owner.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
+    }
+  }));
+
+test("tables in schemas with capitals, and tenants that are uuids", () =>
+  withSchema('CREATE TABLE "Note" (tenant_id uuid NOT NULL)', async (owner) => {
+    const role = `proof_${unique()}`;
+    const schema = (await owner.query<{ s: string }>("SELECT current_schema() AS s")).rows[0]!.s;
+    await owner.query(policySql(`${schema}.Note`, "uuid"));
+    await owner.query(`CREATE ROLE ${role}; GRANT USAGE ON SCHEMA ${schema} TO ${role}; GRANT SELECT, INSERT ON "Note" TO ${role}`);
+    const app = new pg.Pool({ connectionString: DATABASE_URL, options: `-csearch_path=${schema} -crole=${role}`, max: 1 });
+    try {
+      await assertIsolated(app, `${schema}.Note`);
+      const [mine, other] = [randomUUID(), randomUUID()];
+      await tenantTransaction(app, mine, (client) => client.query('INSERT INTO "Note" VALUES ($1)', [mine]));
+      const seen = (tenant: string): Promise<number | null> =>
+        tenantTransaction(app, tenant, async (client) => (await client.query('SELECT 1 FROM "Note"')).rowCount);
+      assert.deepEqual([await seen(mine), await seen(other)], [1, 0]);
     } finally {
       await app.end();
       await owner.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);

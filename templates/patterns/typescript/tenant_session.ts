@@ -7,21 +7,25 @@
  *   connects as a role that is neither owner, superuser nor BYPASSRLS (`assertIsolated` checks, run it at start-up).
  * Fails: a query without a tenant sees no rows; writing another tenant's row is error 42501. Unique constraints and
  *   foreign keys still see all rows: put tenant_id first in both. Views need security_invoker (PostgreSQL 15).
+ * Fit: `policySql(table, "uuid")` for tenants that are no numbers; another setting or column: they stand in two places.
  * Prove: npm test   (DATABASE_URL, default postgresql://postgres@127.0.0.1:5432/postgres)
  */
 import { escapeIdentifier, type ClientBase, type Pool, type PoolClient } from "pg";
 import { transaction } from "./transaction.js";
 
 // After its transaction a custom setting is '' and not NULL, so '' must mean no tenant too.
-const CURRENT = "(SELECT NULLIF(current_setting('app.tenant_id', true), '')::bigint)";
+const CURRENT = "(SELECT NULLIF(current_setting('app.tenant_id', true), '')::";
 
-/** Return the statements that isolate `table`, which has a column `tenant_id bigint NOT NULL`. */
-export function policySql(table: string): string {
-  const name = escapeIdentifier(table);
+const identifier = (table: string): string => table.split(".").map(escapeIdentifier).join(".");
+
+/** Return the statements that isolate `table` (or `schema.table`), which has a column `tenant_id` of `type`, NOT NULL. */
+export function policySql(table: string, type: "bigint" | "uuid" | "text" = "bigint"): string {
+  const name = identifier(table);
+  const tenant = `tenant_id = ${CURRENT}${type})`;
   return `
     ALTER TABLE ${name} ENABLE ROW LEVEL SECURITY;
     ALTER TABLE ${name} FORCE ROW LEVEL SECURITY;
-    CREATE POLICY tenant_isolation ON ${name} USING (tenant_id = ${CURRENT}) WITH CHECK (tenant_id = ${CURRENT});
+    CREATE POLICY tenant_isolation ON ${name} USING (${tenant}) WITH CHECK (${tenant});
   `;
 }
 
@@ -38,7 +42,7 @@ export async function assertIsolated(client: ClientBase | Pool, table: string): 
   const { rows } = await client.query<{ bypass: boolean; enabled: boolean; forced: boolean }>(
     `SELECT r.rolsuper OR r.rolbypassrls AS bypass, c.relrowsecurity AS enabled, c.relforcerowsecurity AS forced
      FROM pg_roles r, pg_class c WHERE r.rolname = current_user AND c.oid = to_regclass($1)`,
-    [escapeIdentifier(table)],
+    [identifier(table)],
   );
   const row = rows[0];
   if (!row) throw new Error(`there is no table ${table}`);

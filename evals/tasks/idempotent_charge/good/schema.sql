@@ -4,12 +4,10 @@ CREATE TABLE charge (
     amount_cents bigint NOT NULL
 );
 CREATE TABLE idempotency_key (
-    scope text NOT NULL,
-    key text NOT NULL CHECK (length(key) BETWEEN 1 AND 255),
+    id bytea PRIMARY KEY,
     request_hash bytea NOT NULL,
     status smallint NOT NULL,
     body bytea NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (scope, key)
+    created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX idempotency_key_created_at ON idempotency_key (created_at);
