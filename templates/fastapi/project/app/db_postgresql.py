@@ -91,7 +91,7 @@ class PostgreSQL(Database):
         settings = {
             "application_name": "app",
             "timezone": "UTC",
-            # What waits for a lock must see what was committed meanwhile, whatever the default of the server or role is.
+            # What waits for a lock must see what was committed meanwhile, whatever the default of server or role is.
             "default_transaction_isolation": "read committed",
             "statement_timeout": milliseconds,
             "lock_timeout": milliseconds,
