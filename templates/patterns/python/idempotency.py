@@ -103,7 +103,7 @@ async def settle(store: Store[T], digest: bytes, effect: Callable[[], Awaitable[
             break
         if (left := deadline - clock()) <= 0:
             raise InProgress("the first call with this key has not ended")
-        await asyncio.sleep(min(random.uniform(pause / 2, pause), left))  # noqa: S311 - jitter
+        await asyncio.sleep(min(random.uniform(pause / 2, pause), left))  # noqa: S311 # nosec B311 - jitter
         pause = min(2 * pause, 0.1)
     answer = await effect()
     await store.keep(digest, answer)
