@@ -57,15 +57,19 @@ def twins(context: Context, rule: str) -> Iterator[Twin]:
 def _twins(
     table: Table, made: list[tuple[ops.CreateIndex | ops.AddConstraint, ParsedStatement]], context: Context
 ) -> Iterator[Twin]:
-    described = [_described(operation, context) for operation, _ in made]
-    waiting = Counter(described)
-    kinds = {kind for kind, _ in described}
-    alike: dict[tuple[_Kind, _Definition], list[Index]] = {}
+    kinds: dict[_Kind, list[Index]] = {}
     for index in table.indexes.values():
-        kind = (index.method, index.unique, index.columns)
-        if kind in kinds and index.valid and not index.on_parent_only and not _something_else(index, table, context):
+        if index.valid and not index.on_parent_only and not _something_else(index, table, context):
+            kinds.setdefault((index.method, index.unique, index.columns), []).append(index)
+    looked_at = [(_kind(one, context), one, statement) for one, statement in made]
+    looked_at = [one for one in looked_at if len(kinds.get(one[0], ())) > 1]
+    alike: dict[tuple[_Kind, _Definition], list[Index]] = {}
+    for kind in {kind for kind, *_ in looked_at}:
+        for index in kinds[kind]:
             alike.setdefault((kind, _definition(index)), []).append(index)
-    for description, (operation, statement) in zip(described, made, strict=True):
+    descriptions = [(kind, _defined(operation, context)) for kind, operation, _ in looked_at]
+    waiting = Counter(descriptions)
+    for description, (_, operation, statement) in zip(descriptions, looked_at, strict=True):
         same = alike.get(description, [])
         older = len(same) - waiting[description]
         waiting[description] -= 1
@@ -78,16 +82,20 @@ def _name(operation: ops.CreateIndex | ops.AddConstraint) -> str | None:
     return operation.name if isinstance(operation, ops.CreateIndex) else operation.constraint.name
 
 
-def _described(operation: ops.CreateIndex | ops.AddConstraint, context: Context) -> tuple[_Kind, _Definition]:
+def _kind(operation: ops.CreateIndex | ops.AddConstraint, context: Context) -> _Kind:
     fold = context.catalog.fold
     if isinstance(operation, ops.AddConstraint):
-        columns = tuple(map(fold, operation.constraint.columns))
-        return ("btree", True, columns), (_keys(map(IndexColumn, columns)), (), "", True)
-    keys = tuple(key._replace(name=key.name and fold(key.name)) for key in operation.columns)
-    return (
-        (operation.kind or operation.method, operation.unique, tuple(key.name for key in keys)),
-        (_keys(keys), tuple(map(fold, operation.include)), _text(operation.where), operation.nulls_distinct),
-    )
+        return "btree", True, tuple(map(fold, operation.constraint.columns))
+    columns = tuple(key.name and fold(key.name) for key in operation.columns)
+    return operation.kind or operation.method, operation.unique, columns
+
+
+def _defined(operation: ops.CreateIndex | ops.AddConstraint, context: Context) -> _Definition:
+    fold = context.catalog.fold
+    if isinstance(operation, ops.AddConstraint):
+        return _keys(IndexColumn(fold(column)) for column in operation.constraint.columns), (), "", True
+    keys = _keys(key._replace(name=key.name and fold(key.name)) for key in operation.columns)
+    return keys, tuple(map(fold, operation.include)), _text(operation.where), operation.nulls_distinct
 
 
 def _definition(index: Index) -> _Definition:
