@@ -46,7 +46,7 @@ AUDIT = (
     Audited(17, "Deprecation: true", ("api_design", "a structured date, not `true`"), ("deprecation-true",)),
     Audited(18, "rate headers", ("api_design", "carry `Retry-After`"), ("ratelimit-reset-epoch",)),
     Audited(19, "idempotency middleware", ("api_design", "Key row and effect commit in one transaction")),
-    Audited(20, "limiter in one process", ("caching", "One script, GCRA, server time")),
+    Audited(20, "limiter in one process", ("caching", "One script, server time")),
     Audited(21, "trust proxy", ("api_design", "as many proxy hops as you have"), ("trust-every-proxy",)),
     Audited(22, "handlers that miss the framework's errors", ("api_design", "One error shape")),
     Audited(23, "Pydantic field _links", traps=("private-links-field",)),
