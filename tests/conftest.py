@@ -6,12 +6,18 @@ import os
 import secrets
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from tests import services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+# What else the machine does is no fault of an example.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

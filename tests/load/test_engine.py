@@ -3,7 +3,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-import threading
 import time
 from array import array
 
@@ -164,10 +163,11 @@ def test_failures_in_progress_are_of_the_last_second() -> None:
 
 
 def test_an_interrupt_ends_the_run_and_keeps_what_was_measured() -> None:
+    def interrupt(_: Progress) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
     with server("queue") as port:
-        timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
-        result = harness.run(port, 200, 30.0)
+        result = engine.run(harness.plan(port, 200, 30.0), harness.get(port), interrupt)
     assert result.interrupted
     assert result.elapsed_s < 5
     assert 20 < result.planned < 600

@@ -4,7 +4,6 @@ CREATE TABLE refresh_family (
     expires_at timestamptz NOT NULL
 );
 CREATE INDEX refresh_family_subject ON refresh_family (subject);
-CREATE INDEX refresh_family_expires_at ON refresh_family (expires_at);
 CREATE TABLE refresh_token (
     hash bytea PRIMARY KEY,
     family bigint NOT NULL REFERENCES refresh_family (id) ON DELETE CASCADE,
