@@ -146,13 +146,11 @@ class _Places:
 
     def statement(self, start: int, end: int) -> Statement:
         """Return the statement between two character offsets, without what leads and follows it."""
-        text = self.text
-        while text[start].isspace() and start < end - 1:
-            start += 1
-        if text[start] in "-/":
-            match = _LEADING.match(text, start, end)
-            start = match.end() if match else start
-        body = text[start:end].rstrip()
+        body = self.text[start:end].strip()
+        start = self.text.index(body, start)
+        if body[0] in "-/" and (match := _LEADING.match(self.text, start, end)):
+            start = match.end()
+            body = self.text[start:end].rstrip()
         line = bisect_right(self.lines, start)
         return Statement(body, start, start + len(body), line, start - self.lines[line - 1] + 1)
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 import importlib
 import json
-import re
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,6 @@ def _native() -> Any:
 _library: Any = _native().lib
 _decoder = json.JSONDecoder()
 _STATEMENT = '{"stmt":'
-_DIGITS = re.compile(r"\d+")
 _TAIL = 70
 """Characters in which the place of a statement fits, and what follows it in the tree."""
 
@@ -68,9 +66,12 @@ class Parsed:
     def __init__(self, text: str) -> None:
         self.text = text
         self.kind = text[2 : text.index('"', 2)]
-        self.start = _number(text, '"stmt_location":') or 0
-        length = _number(text, '"stmt_len":')
-        self.end = None if length is None else self.start + length
+        tail = text[-_TAIL:]
+        # Each is cut off at the comma or bracket behind it, and left out where it is zero.
+        place, _, length = tail.partition('"stmt_location":')[2].partition(',"stmt_len":')
+        self.start = int(place.partition("}")[0] or 0)
+        length = length or tail.partition('"stmt_len":')[2]
+        self.end = self.start + int(length.partition("}")[0]) if length else None
 
     @property
     def body(self) -> Node:
@@ -98,13 +99,6 @@ class Parsed:
         relation: Node
         relation, _ = _decoder.raw_decode(self.text, self.text.index(":", len(self.kind) + 4) + 1)
         return relation
-
-
-def _number(text: str, key: str) -> int | None:
-    """Return the number that stands under a key at the end of a statement; None where the key is left out."""
-    place = text.rfind(key, -_TAIL)
-    found = _DIGITS.match(text, place + len(key)) if place >= 0 else None
-    return int(found[0]) if found else None
 
 
 def parse(text: str) -> list[Parsed]:
