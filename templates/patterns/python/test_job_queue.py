@@ -13,21 +13,25 @@ from job_queue import SCHEMA, Job, claim, complete, enqueue, extend, fail
 from pg_proof import other_defaults, schema
 
 
+async def worked_off(connections: list[psycopg.AsyncConnection[Any]]) -> Counter[int]:
+    runs: Counter[int] = Counter()
+
+    async def work(connection: psycopg.AsyncConnection[Any]) -> None:
+        while job := await claim(connection, "q"):
+            runs[job.payload] += 1
+            assert await complete(connection, job)
+
+    await asyncio.gather(*map(work, connections))
+    return runs
+
+
 def test_20_workers_run_500_jobs_once_each() -> None:
     async def run() -> None:
         async with schema(SCHEMA) as connect:
             connections = [await connect() for _ in range(20)]
             for n in range(500):
                 await enqueue(connections[0], "q", n)
-            runs: Counter[int] = Counter()
-
-            async def work(connection: psycopg.AsyncConnection[Any]) -> None:
-                while job := await claim(connection, "q"):
-                    runs[job.payload] += 1
-                    assert await complete(connection, job)
-
-            await asyncio.gather(*map(work, connections))
-            assert runs == Counter(range(500))
+            assert await worked_off(connections) == Counter(range(500))
 
     asyncio.run(run())
 
@@ -115,15 +119,7 @@ def test_workers_whose_connections_have_other_defaults() -> None:
                 await connection.set_autocommit(True)
             for n in range(100):
                 await enqueue(setup, "q", n)
-            runs: Counter[int] = Counter()
-
-            async def work(connection: psycopg.AsyncConnection[Any]) -> None:
-                while job := await claim(connection, "q"):
-                    runs[job.payload] += 1
-                    assert await complete(connection, job)
-
-            await asyncio.gather(*map(work, connections))
-            assert runs == Counter(range(100))
+            assert await worked_off(connections) == Counter(range(100))
 
     asyncio.run(run())
 

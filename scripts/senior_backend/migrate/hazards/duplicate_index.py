@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from senior_backend.migrate import operations as ops
+from senior_backend.migrate.hazards.rule import Hazard
 from senior_backend.migrate.operations import IndexColumn
 
 if TYPE_CHECKING:
@@ -26,26 +27,42 @@ class Twin(NamedTuple):
     older: Index
 
 
+_NOTES = "duplicate-index"
 _Kind = tuple[str, bool, tuple[str | None, ...]]
 """What two indexes have in common that are worth a closer look: method, uniqueness, columns."""
 _Definition = tuple[tuple[tuple[str | None, str, int | None, str], ...], tuple[str, ...], str, bool]
 """The rest: keys, included columns, condition, whether nulls are distinct."""
 
 
-def note(operation: ops.CreateIndex | ops.AddConstraint, context: Context, rule: str) -> None:
-    """Remember what is made anew; whether it is a double shows at the end, when what it replaces is gone."""
+def check(operation: ops.CreateIndex | ops.AddConstraint, context: Context) -> Iterator[Hazard]:
+    """Note what is made anew; whether it is a double shows at the end, when what it replaces is gone."""
     if isinstance(operation, ops.AddConstraint):
         constraint = operation.constraint
         made = constraint.kind == "unique" and constraint.using_index is None and not constraint.deferrable
     else:
         made = not operation.only and not context.is_there(operation)
     if made:
-        context.notes.setdefault(rule, []).append((context.catalog.key(operation.table), operation, context.statement))
+        context.notes.setdefault(_NOTES, []).append(
+            (context.catalog.key(operation.table), operation, context.statement)
+        )
+    yield from ()
 
 
-def twins(context: Context, rule: str) -> Iterator[Twin]:
+def hazards(context: Context, scope: str) -> Iterator[Hazard]:
+    """Report each twin; an older index is dropped in the same `scope`, a statement or a migration, to be replaced."""
+    for operation, statement, older in twins(context):
+        yield Hazard(
+            f"{operation.table} has this index already, as {older.name}: every write keeps both and no query needs the "
+            "second",
+            f"Leave it out. Where it is to take the place of {older.name}, drop that one in the same {scope}.",
+            str(operation.table),
+            statement=statement,
+        )
+
+
+def twins(context: Context) -> Iterator[Twin]:
     """Yield what the migration has made although the table has the same; nothing where it did what nobody can read."""
-    noted = context.notes.get(rule, ())
+    noted = context.notes.get(_NOTES, ())
     if not noted or any(isinstance(one, ops.Opaque) for parsed in context.statements for one in parsed.operations):
         return
     for key, made in groupby(sorted(noted, key=itemgetter(0)), key=itemgetter(0)):

@@ -12,15 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def check(operation: ops.CreateIndex | ops.AddConstraint, context: Context) -> Iterator[Hazard]:
-    """Note what is made; the end of the migration tells whether it is a double."""
-    duplicate_index.note(operation, context, RULE.id)
-    yield from ()
-
-
 def finish(context: Context) -> Iterator[Hazard]:
     """Report an index that differs from an older one in its name only."""
-    for operation, statement, found in duplicate_index.twins(context, RULE.id):
+    for operation, statement, found in duplicate_index.twins(context):
         fix = f"Leave it out. Where it is to take the place of {found.name}, drop that one in the same migration."
         if isinstance(operation, ops.AddConstraint) and found.backs is None:
             name = operation.constraint.name or found.name
@@ -44,7 +38,7 @@ RULE = Rule(
     catalogue="B1 (duplicate index)",
     severity="warning",
     on=(ops.CreateIndex, ops.AddConstraint),
-    check=check,
+    check=duplicate_index.check,
     finish=finish,
     bad=(
         Example("CREATE INDEX again ON users (email);"),

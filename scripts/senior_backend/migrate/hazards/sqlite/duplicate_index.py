@@ -12,22 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def check(operation: ops.CreateIndex, context: Context) -> Iterator[Hazard]:
-    """Note what is made; the end of the migration tells whether it is a double."""
-    duplicate_index.note(operation, context, RULE.id)
-    yield from ()
-
-
 def finish(context: Context) -> Iterator[Hazard]:
     """Report an index that differs from an older one in its name only."""
-    for operation, statement, found in duplicate_index.twins(context, RULE.id):
-        yield Hazard(
-            f"{operation.table} has this index already, as {found.name}: every write keeps both and no query needs the "
-            "second",
-            f"Leave it out. Where it is to take the place of {found.name}, drop that one in this migration.",
-            str(operation.table),
-            statement=statement,
-        )
+    return duplicate_index.hazards(context, "migration")
 
 
 RULE = Rule(
@@ -38,7 +25,7 @@ RULE = Rule(
     catalogue="B3 (duplicate index)",
     severity="warning",
     on=(ops.CreateIndex,),
-    check=check,
+    check=duplicate_index.check,
     finish=finish,
     bad=(
         Example("CREATE INDEX again ON users (age);"),
