@@ -51,7 +51,8 @@ def test_they_compile_and_their_proofs_pass(project: Path, monkeypatch: pytest.M
         ("nats", "NATS_URL"),
     ):
         monkeypatch.setenv(variable, services.require(name))
-    run(["node", "--test", "dist/"], project)
+    # The proofs mostly wait; one file after the other, which is the default on two cores, takes four times as long.
+    run(["node", "--test", "--test-concurrency=4", "dist/"], project)
 
 
 def test_each_pattern_is_there_in_both_languages_with_its_proof() -> None:

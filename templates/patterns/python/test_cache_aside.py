@@ -23,11 +23,12 @@ class Source:
     """The slow truth behind the cache; it counts how often it is asked."""
 
     def __init__(self, value: Any, delay: float = 0.05) -> None:
-        self.value, self.delay, self.loads = value, delay, 0
+        self.value, self.delay, self.loads, self.asked = value, delay, 0, asyncio.Event()
 
     async def load(self) -> Any:
         self.loads += 1
         value = self.value
+        self.asked.set()
         await asyncio.sleep(self.delay)
         return value
 
@@ -65,7 +66,7 @@ def test_a_value_read_before_an_invalidation_is_not_stored_after_it() -> None:
     async def body(redis: Redis, key: str) -> None:
         cache, source = CacheAside(redis, timeout=5), Source("old", delay=0.2)
         reader = asyncio.create_task(cache.get(key, source.load))
-        await asyncio.sleep(0.1)
+        await source.asked.wait()
         source.value = "new"  # committed while the reader holds the old value ...
         await CacheAside(redis, timeout=5).invalidate(key)
         assert await reader == "old"  # ... which it may return, having asked before the commit
@@ -78,7 +79,7 @@ def test_a_caller_that_comes_after_a_change_does_not_join_a_load_from_before_it(
     async def body(redis: Redis, key: str) -> None:
         cache, source = CacheAside(redis, timeout=5), Source("old", delay=0.3)
         early = asyncio.create_task(cache.get(key, source.load))
-        await asyncio.sleep(0.1)
+        await source.asked.wait()
         source.value = "new"
         await CacheAside(redis, timeout=5).invalidate(key)  # in another process
         late = asyncio.create_task(cache.get(key, source.load))

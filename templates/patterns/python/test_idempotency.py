@@ -145,9 +145,14 @@ def test_repeats_that_come_meanwhile_get_the_first_answer(level: str) -> None:
 def test_a_repeat_waits_no_longer_than_it_says() -> None:
     async def run() -> None:
         async with schema(DDL) as connect:
-            one, other = await connect(), await connect()
-            first = asyncio.create_task(run_once(one, scope="s", key="k", request=b"5", effect=slow_charge))
-            await asyncio.sleep(0.1)
+            one, other, begun = await connect(), await connect(), asyncio.Event()
+
+            async def effect(connection: psycopg.AsyncConnection[Any]) -> Answer:
+                begun.set()
+                return await slow_charge(connection)
+
+            first = asyncio.create_task(run_once(one, scope="s", key="k", request=b"5", effect=effect))
+            await begun.wait()
             began = asyncio.get_running_loop().time()
             with pytest.raises(InProgress):
                 await run_once(other, scope="s", key="k", request=b"5", effect=charge, wait=0.1)
@@ -158,16 +163,18 @@ def test_a_repeat_waits_no_longer_than_it_says() -> None:
 
 
 def test_a_process_that_freezes_half_way_does_not_keep_the_key() -> None:
-    async def freeze(connection: psycopg.AsyncConnection[Any]) -> Answer:
-        await charge(connection)
-        await asyncio.sleep(2)
-        return await charge(connection)
-
     async def run() -> None:
         async with schema(DDL) as connect:
-            frozen, other = await connect(), await connect()
+            frozen, other, half_way = await connect(), await connect(), asyncio.Event()
+
+            async def freeze(connection: psycopg.AsyncConnection[Any]) -> Answer:
+                await charge(connection)
+                half_way.set()
+                await asyncio.sleep(2)
+                return await charge(connection)
+
             first = asyncio.create_task(run_once(frozen, scope="s", key="k", request=b"5", effect=freeze, idle=0.3))
-            await asyncio.sleep(0.1)
+            await half_way.wait()
             began = asyncio.get_running_loop().time()
             assert not (await run_once(other, scope="s", key="k", request=b"5", effect=charge)).replayed
             assert asyncio.get_running_loop().time() - began < 1.5

@@ -113,16 +113,18 @@ def test_deliveries_at_once_on_connections_with_other_defaults() -> None:
 
 
 def test_a_consumer_that_freezes_does_not_keep_the_event() -> None:
-    async def freeze(connection: psycopg.AsyncConnection[Any]) -> None:
-        await reserve(connection)
-        await asyncio.sleep(2)
-        await reserve(connection)
-
     async def run() -> None:
         async with schema(DDL) as connect:
-            frozen, other = await connect(), await connect()
+            frozen, other, half_way = await connect(), await connect(), asyncio.Event()
+
+            async def freeze(connection: psycopg.AsyncConnection[Any]) -> None:
+                await reserve(connection)
+                half_way.set()
+                await asyncio.sleep(2)
+                await reserve(connection)
+
             first = asyncio.create_task(consume(frozen, consumer="c", event_id="e", body=b"", effect=freeze, idle=0.3))
-            await asyncio.sleep(0.1)
+            await half_way.wait()
             began = asyncio.get_running_loop().time()
             assert await consume(other, consumer="c", event_id="e", body=b"", effect=reserve) is Result.DONE
             assert asyncio.get_running_loop().time() - began < 1.5

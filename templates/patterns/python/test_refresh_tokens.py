@@ -395,11 +395,15 @@ def test_whatever_isolation_level_is_the_default(level: str) -> None:
 @pytest.mark.parametrize("answered", [False, True])
 def test_a_process_that_freezes_half_way_does_not_keep_the_family(answered: bool, autocommit: bool) -> None:
     class Frozen(psycopg.AsyncCursor[Any]):
+        half_way: asyncio.Event
+
         async def execute(self, query: Any, *args: Any, **options: Any) -> Any:
             if "SET used_at" in str(query) and not answered:
+                self.half_way.set()
                 await asyncio.sleep(1.5)
             result = await super().execute(query, *args, **options)
             if answered:
+                self.half_way.set()
                 await asyncio.sleep(1.5)
             return result
 
@@ -408,8 +412,9 @@ def test_a_process_that_freezes_half_way_does_not_keep_the_family(answered: bool
             connection, frozen = await connect(), await connect(cursor_factory=Frozen)
             await frozen.set_autocommit(autocommit)
             token = (await issue(connection, "alice")).token
+            Frozen.half_way = asyncio.Event()
             first = asyncio.create_task(rotate(frozen, token))
-            await asyncio.sleep(0.1)
+            await Frozen.half_way.wait()
             began = asyncio.get_running_loop().time()
             [beside] = await asyncio.gather(rotate(connection, token), return_exceptions=True)
             [late] = await asyncio.gather(rotate(connection, token, grace=0), return_exceptions=True)

@@ -1,14 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CacheAside } from "./cache_aside.js";
-import { sleep, unique, withHangingRedis, withRedis } from "./proof.js";
+import { Signal, sleep, unique, withHangingRedis, withRedis } from "./proof.js";
 
 class Source {
   loads = 0;
+  readonly asked = new Signal();
   constructor(public value: unknown, private readonly delayMs = 50) {}
   load = async (): Promise<unknown> => {
     this.loads++;
     const value = this.value;
+    this.asked.set();
     await sleep(this.delayMs);
     return value;
   };
@@ -29,7 +31,7 @@ test("a value read before an invalidation is not stored after it", () =>
     const source = new Source("old", 200);
     const key = unique();
     const reader = new CacheAside(redis, { timeoutMs: 5000 }).get(key, source.load);
-    await sleep(100);
+    await source.asked.wait;
     source.value = "new";
     await new CacheAside(redis, { timeoutMs: 5000 }).invalidate(key);
     assert.equal(await reader, "old");
@@ -42,7 +44,7 @@ test("a caller that comes after a change does not join a load from before it", (
     const key = unique();
     const cache = new CacheAside(redis, { timeoutMs: 5000 });
     const early = cache.get(key, source.load);
-    await sleep(100);
+    await source.asked.wait;
     source.value = "new";
     await new CacheAside(redis, { timeoutMs: 5000 }).invalidate(key); // in another process
     assert.equal(await cache.get(key, source.load), "new");

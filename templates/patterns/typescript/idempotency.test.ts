@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import pg, { type PoolClient } from "pg";
 import { InProgress, Mismatch, runOnce, SCHEMA, type Answer } from "./idempotency.js";
-import { isolation, LEVELS, sleep, withSchema } from "./proof.js";
+import { isolation, LEVELS, Signal, sleep, withSchema } from "./proof.js";
 import { transaction } from "./transaction.js";
 
 const DDL = `${SCHEMA} CREATE TABLE charge (id bigint GENERATED ALWAYS AS IDENTITY, amount int);`;
@@ -83,8 +83,10 @@ for (const level of LEVELS) {
 
 test("a repeat waits no longer than it says", () =>
   withSchema(DDL, async (pool) => {
-    const first = runOnce(pool, { ...call, effect: slow });
-    await sleep(100);
+    const begun = new Signal();
+    const effect = (client: PoolClient): Promise<Answer> => (begun.set(), slow(client));
+    const first = runOnce(pool, { ...call, effect });
+    await begun.wait;
     const began = performance.now();
     await assert.rejects(runOnce(pool, { ...call, waitMs: 100 }), InProgress);
     assert.ok(performance.now() - began < 400);
@@ -93,13 +95,15 @@ test("a repeat waits no longer than it says", () =>
 
 test("a process that freezes half-way does not keep the key", () =>
   withSchema(DDL, async (pool) => {
+    const halfWay = new Signal();
     const freeze = async (client: PoolClient): Promise<Answer> => {
       await charge(client);
+      halfWay.set();
       await sleep(2000);
       return charge(client);
     };
     const first = assert.rejects(runOnce(pool, { ...call, effect: freeze, idleMs: 300 }));
-    await sleep(100);
+    await halfWay.wait;
     const began = performance.now();
     assert.equal((await runOnce(pool, call)).replayed, false);
     assert.ok(performance.now() - began < 1500);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pool, PoolClient } from "pg";
 import { consume, Retry, SCHEMA, type Delivery } from "./inbox.js";
-import { isolation, sleep, withSchema } from "./proof.js";
+import { isolation, Signal, sleep, withSchema } from "./proof.js";
 
 const DDL = `${SCHEMA} CREATE TABLE stock (id int PRIMARY KEY, n int NOT NULL); INSERT INTO stock VALUES (1, 100);`;
 
@@ -54,13 +54,15 @@ test("deliveries at once, whatever isolation level is the default", () =>
 
 test("a consumer that freezes does not keep the event", () =>
   withSchema(DDL, async (pool) => {
+    const halfWay = new Signal();
     const freeze = async (client: PoolClient): Promise<void> => {
       await reserve(client);
+      halfWay.set();
       await sleep(1500);
       await reserve(client);
     };
     const first = assert.rejects(consume(pool, { ...delivery, effect: freeze, idleMs: 300 }), Retry);
-    await sleep(100);
+    await halfWay.wait;
     const began = performance.now();
     assert.equal(await consume(pool, delivery), "done");
     assert.ok(performance.now() - began < 1200);

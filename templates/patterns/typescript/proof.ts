@@ -10,6 +10,12 @@ export const DATABASE_URL = process.env["DATABASE_URL"] ?? "postgresql://postgre
 export const unique = (): string => randomBytes(8).toString("hex");
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** Something happens once, and others wait for it. */
+export class Signal {
+  set!: () => void;
+  readonly wait = new Promise<void>((resolve) => (this.set = resolve));
+}
+
 export async function withRedis(body: (redis: Redis) => Promise<void>): Promise<void> {
   const redis = new Redis(REDIS_URL);
   try {
