@@ -37,6 +37,7 @@ def point(
         sustained=sustained,
         cause="none" if sustained else cause,
         reason="",
+        overloaded=not sustained and cause == "throughput",
     )
 
 
@@ -223,6 +224,30 @@ def test_a_periodic_stall_costs_its_share_of_the_capacity() -> None:
     assert result.rate == pytest.approx(175, rel=0.04)
     assert result.cause == "stall"
     assert re.search(r"not made up for between them.*one every 1\.0", result.reason), result.reason
+
+
+@pytest.mark.parametrize("seconds", [3.5, 4.0, 4.25, 4.7])
+def test_what_an_overloaded_server_answers_does_not_depend_on_where_its_stalls_lie(seconds: float) -> None:
+    """The last two thirds of 4 s hold three stalls of 0.3 s, not 2.67."""
+    result = Server(5, fixed(0.005), stall=STALLS).run(simulated_servers.plan(1280, seconds, connections=1000), None)
+    assert statistics.steady_rate(result) == pytest.approx(700, rel=0.02)
+
+
+def test_stalls_close_together_are_not_taken_for_the_whole_time() -> None:
+    """Of the last 20 s of 30 the server works on 1,000 a second for 19.2, and then stands still four times."""
+    server = Server(5, fixed(0.005), stall=(29.0, 0.2, 0.3))
+    result = server.run(simulated_servers.plan(1280, 30, connections=1000), None)
+    assert statistics.steady_rate(result) == pytest.approx(960, rel=0.02)
+
+
+def test_what_an_overload_answered_bounds_the_answer_whatever_is_to_blame_for_it() -> None:
+    """Stalls of 0.3 s each second leave 700 of 1,000 a second, overloaded a little or much."""
+    result = simulated(Server(5, fixed(0.005), stall=STALLS), "p90<2s,errors<1%", 640, connections=1000)
+    assert result.rate == pytest.approx(693, rel=0.01)
+    assert result.cause == "stall"
+    overloaded = [point for point in result.points if point.overloaded]
+    assert {point.cause for point in overloaded} == {"stall", "throughput"}
+    assert all(point.achieved == pytest.approx(700, rel=0.02) for point in overloaded)
 
 
 @pytest.mark.parametrize(("each_second", "objectives"), [(0.001, "p90<200ms"), (0.0003, "p90<500ms")])

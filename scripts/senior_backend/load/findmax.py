@@ -113,6 +113,8 @@ class Point:
     findings: tuple[Finding, ...] = ()
     doubtful: bool = False
     """A percentile is above its limit, of too few samples to tell it: enough to go on, not enough to rest on."""
+    overloaded: bool = False
+    """The backlog grew: `achieved` is what the server can answer."""
 
     def to_json(self) -> dict[str, object]:
         """Return the point as the report shows it."""
@@ -209,7 +211,7 @@ def search(probe: Callable[[float, Depth], Point], options: Options) -> FindMaxR
 
 def _pauses(failed: Point) -> bool:
     """Whether pauses alone broke an objective: they do at any rate, and short probes do not meet them."""
-    return failed.cause == "stall" and failed.achieved > CLOSE * failed.rate
+    return failed.cause == "stall" and not failed.overloaded
 
 
 def _bisect(asking: _Asking, best: Point | None, failed: Point | None) -> tuple[Point | None, Point | None]:
@@ -278,7 +280,7 @@ def _throughputs(points: Sequence[Point]) -> list[float]:
 
     The most, because some servers answer less the more they are overloaded.
     """
-    answered = [point.achieved for point in points if point.cause == "throughput"]
+    answered = [point.achieved for point in points if point.overloaded]
     return [max(answered)] if answered else []
 
 
@@ -536,12 +538,13 @@ def judge(
     if thorough:
         judged = tuple(dataclasses.replace(item, state="broken") if item in doubtful else item for item in judged)
     cause, reason = _cause(result, summary, judged, explained, growth if growing else None)
+    overloaded = growing and cause in ("throughput", "stall")
     response = result.samples.distribution()
     p50, p90, p99 = (response.at(share) for share in (0.5, 0.9, 0.99))
     return Point(
         rate=rate,
         seconds=measured,
-        achieved=statistics.steady_rate(result) if cause == "throughput" else summary.achieved_rate,
+        achieved=statistics.steady_rate(result) if overloaded else summary.achieved_rate,
         p50_ms=None if p50 is None else p50 / statistics.MS,
         p90_ms=None if p90 is None else p90 / statistics.MS,
         p99_ms=None if p99 is None else p99 / statistics.MS,
@@ -552,6 +555,7 @@ def judge(
         reason=reason,
         findings=explained,
         doubtful=bool(doubtful),
+        overloaded=overloaded,
     )
 
 

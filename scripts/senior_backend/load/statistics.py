@@ -386,9 +386,16 @@ def falls_behind(result: RunResult) -> float | None:
 
 
 def steady_rate(result: RunResult) -> float:
-    """Return responses per second in the last two thirds of the time: under overload, what the server can do."""
+    """Return responses per second in the last two thirds of the time: under overload, what the server can do.
+
+    Where the server stands still again and again, it is the time from the first stop to the last: else the answer
+    depends on how many of them the time happens to hold.
+    """
     end = min(result.elapsed_s, result.plan.duration_s)
     start = end - result.measured_s * 2 / 3
+    stops = [at for at, _ in standstills(result, end)]
+    if len(stops) >= STANDSTILLS_ENOUGH and stops[-1] - stops[0] >= result.measured_s / 2:
+        start, end = stops[0], stops[-1]
     return answered_between(result, start, end) / max(end - start, 1e-9)
 
 
