@@ -40,7 +40,9 @@ def main(arguments: list[str]) -> int:
                 return code
     if arguments:
         return _call([python, "-m", "pytest", *arguments])
-    code = _call([python, "-m", "pytest", "-n", "auto", "--dist", "loadgroup", "-m", "not timing"])
+    # One process more than cores: the tests often wait for servers and for programs that they start.
+    processes = str((os.cpu_count() or 1) + 1)
+    code = _call([python, "-m", "pytest", "-n", processes, "--dist", "loadgroup", "-m", "not timing"])
     if code:
         return code
     code = _call([python, "-m", "pytest", "-m", "timing"])
