@@ -3,17 +3,18 @@
 The tree is that of libpg_query's JSON. A node of any kind is a dict of one key, its kind (`{"ColumnDef": {…}}`); one of
 a known kind is its body alone. What is false, zero, empty or missing is left out; enumerations are their C names.
 
-The library comes with `postgast`. Of that package only the module that loads the library is executed: the whole of it
-makes a class for each of its 270 kinds of messages, which takes longer than to check a migration. It is imported where
-an expression is printed, since the library prints protobuf only.
+The library comes with `postgast`, whose own module makes a class for each of 270 kinds of messages; that takes longer
+than to check a migration. So the two functions that are needed are declared here, as `pg_query.h` does, and the module
+is imported only where an expression is printed, since the library prints protobuf only.
 """
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import importlib
 import json
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,19 +37,52 @@ class TooDeepError(Exception):
     """Expressions are nested deeper than can be read."""
 
 
-def _native() -> Any:
+class _Error(ctypes.Structure):
+    _fields_ = (
+        ("message", ctypes.c_char_p),
+        ("funcname", ctypes.c_char_p),
+        ("filename", ctypes.c_char_p),
+        ("lineno", ctypes.c_int),
+        ("cursorpos", ctypes.c_int),
+        ("context", ctypes.c_char_p),
+    )
+
+
+class _Tree(ctypes.Structure):
+    _fields_ = (
+        ("parse_tree", ctypes.c_char_p),
+        ("stderr_buffer", ctypes.c_char_p),
+        ("error", ctypes.POINTER(_Error)),
+    )
+
+
+class _PlpgsqlTree(ctypes.Structure):
+    _fields_ = (("plpgsql_funcs", ctypes.c_char_p), ("error", ctypes.POINTER(_Error)))
+
+
+def _loaded() -> Any:
     package = find_spec("postgast")
     if package is None or package.origin is None:
         raise ModuleNotFoundError("No module named 'postgast'", name="postgast")
-    spec = spec_from_file_location("postgast_native", Path(package.origin).with_name("native.py"))
-    if spec is None or spec.loader is None:
-        raise ModuleNotFoundError("No module named 'postgast.native'", name="postgast.native")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    folder = Path(package.origin).parent
+    vendored = (folder / name for name in ("libpg_query.so", "libpg_query.dylib", "pg_query.dll"))
+    path = next((str(path) for path in vendored if path.is_file()), None)
+    if path is None:
+        from ctypes.util import find_library
+
+        path = find_library("pg_query")  # the system's, as the package takes it that was built from its sources
+    if path is None:
+        raise ModuleNotFoundError("postgast is there without libpg_query", name="postgast")
+    library: Any = ctypes.CDLL(path)
+    library.pg_query_parse.argtypes = library.pg_query_parse_plpgsql.argtypes = (ctypes.c_char_p,)
+    library.pg_query_parse.restype = _Tree
+    library.pg_query_parse_plpgsql.restype = _PlpgsqlTree
+    library.pg_query_free_parse_result.argtypes = (_Tree,)
+    library.pg_query_free_plpgsql_parse_result.argtypes = (_PlpgsqlTree,)
+    return library
 
 
-_library: Any = _native().lib
+_library = _loaded()
 _decoder = json.JSONDecoder()
 _STATEMENT = '{"stmt":'
 _TAIL = 70

@@ -65,14 +65,11 @@ def test_a_large_file_takes_at_most_twice_as_long_as_squawk(tmp_path: Path) -> N
 
 @pytest.mark.timing
 @pytest.mark.slow
-def test_a_large_file_without_a_finding_takes_little_more_than_twice_the_processor_time_of_squawk(
-    tmp_path: Path,
-) -> None:
-    """The goal is twice; 1.8 to 2.1 times was measured, and the bound is above what machines differ by."""
+def test_a_large_file_without_a_finding_takes_at_most_twice_the_processor_time_of_squawk(tmp_path: Path) -> None:
     path = tmp_path / "large.sql"
     path.write_text(corpus(10_000, QUIET))
-    results = compare({name: command for name, command in both(path).items() if "JSON" in name}, rounds=4)
-    assert results["db_migrate lint, JSON"].cpu <= 2.5 * results["squawk, JSON"].cpu, results
+    results = compare({name: command for name, command in both(path).items() if "JSON" in name}, rounds=6)
+    assert results["db_migrate lint, JSON"].cpu <= 2 * results["squawk, JSON"].cpu, results
 
 
 def processor_seconds(command: list[str]) -> float:
