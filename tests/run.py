@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Run the whole test suite on a machine that has only Python: python3 tests/run.py [--checks] [pytest arguments].
 
-The packages it needs go into a private environment in the user's cache folder. Tests that measure time run in a
-second pass, alone. `--checks` runs lint, format and types as well, as CI does. With
-SENIOR_BACKEND_REQUIRE_SERVICES=1 a test whose server does not answer fails instead of being skipped.
+The packages it needs go into a private environment in the user's cache folder. Tests that measure time run
+afterwards: first those that take a small part of a core, two at a time, then the others, alone. `--checks` runs lint,
+format and types as well, as CI does. With SENIOR_BACKEND_REQUIRE_SERVICES=1 a test whose server does not answer fails
+instead of being skipped.
 """
 
 import os
@@ -26,7 +27,7 @@ CHECKS = (
 
 
 def main(arguments: list[str]) -> int:
-    """Run the checks that are asked for and both passes of pytest; return the first exit code that is not 0."""
+    """Run the checks that are asked for and the passes of pytest; return the first exit code that is not 0."""
     try:
         python = str(build(REQUIREMENTS / "dev.txt", "dev"))
     except ToolError as error:
@@ -42,11 +43,16 @@ def main(arguments: list[str]) -> int:
         return _call([python, "-m", "pytest", *arguments])
     # One process more than cores: the tests often wait for servers and for programs that they start.
     processes = str((os.cpu_count() or 1) + 1)
-    code = _call([python, "-m", "pytest", "-n", processes, "--dist", "loadgroup", "-m", "not timing"])
-    if code:
-        return code
-    code = _call([python, "-m", "pytest", "-m", "timing"])
-    return 0 if code == NOTHING_COLLECTED else code
+    passes = (
+        ("-n", processes, "--dist", "loadgroup", "-m", "not timing"),
+        ("-n", "2", "--dist", "worksteal", "-m", "timing and light"),
+        ("-m", "timing and not light"),
+    )
+    for one in passes:
+        code = _call([python, "-m", "pytest", *one])
+        if code not in (0, NOTHING_COLLECTED):
+            return code
+    return 0
 
 
 def _call(command: list[str]) -> int:

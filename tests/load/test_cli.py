@@ -77,6 +77,7 @@ def test_a_url_alone_is_told_its_option() -> None:
 
 
 @pytest.mark.timing
+@pytest.mark.light
 def test_the_seed_command_holds(demo: Demo) -> None:
     """Unless the machine is overrun all the time, one of five calls measures without a disturbance."""
     codes = []

@@ -171,6 +171,7 @@ def kept(url: str, path: Path) -> None:
 
 
 @pytest.mark.timing
+@pytest.mark.light
 def test_a_slower_build_is_found_and_the_same_one_is_not(demo: Demo, slow_demo: Demo, tmp_path: Path) -> None:
     path = tmp_path / "before.json"
     page = tmp_path / "page.html"
@@ -192,6 +193,7 @@ def test_a_slower_build_is_found_and_the_same_one_is_not(demo: Demo, slow_demo: 
 
 
 @pytest.mark.timing
+@pytest.mark.light
 def test_two_services_are_compared_side_by_side(demo: Demo, slow_demo: Demo) -> None:
     outcome = call(
         "--endpoint",
@@ -225,6 +227,7 @@ def test_a_comparison_stops_at_a_server_that_sheds_load(demo: Demo) -> None:
 
 
 @pytest.mark.timing
+@pytest.mark.light
 def test_find_max_ends_at_the_greatest_rate_it_may_try(demo: Demo, tmp_path: Path) -> None:
     page = tmp_path / "max.html"
     outcome = call(
@@ -238,6 +241,7 @@ def test_find_max_ends_at_the_greatest_rate_it_may_try(demo: Demo, tmp_path: Pat
 
 
 @pytest.mark.timing
+@pytest.mark.light
 def test_the_self_test_proves_the_tool() -> None:
     outcomes = []
     for _ in range(3):

@@ -186,6 +186,7 @@ def undisturbed(port: int, seed: int) -> SavedRun:
 
 
 @pytest.mark.timing
+@pytest.mark.light
 @pytest.mark.slow
 def test_twenty_real_comparisons() -> None:
     """One build against itself and against one that is 10 % slower, 20 times each, four servers at the same time."""
@@ -203,6 +204,7 @@ def test_twenty_real_comparisons() -> None:
 
 
 @pytest.mark.timing
+@pytest.mark.light
 @pytest.mark.slow
 def test_two_servers_side_by_side() -> None:
     arguments = ("queue", "--workers", "16", "--service-ms")

@@ -323,6 +323,7 @@ def find(search: Search) -> FindMaxResult:
 
 
 @pytest.mark.timing
+@pytest.mark.light
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_real_servers_are_searched_as_simulated_ones_are() -> None:

@@ -66,6 +66,7 @@ def measured(*arguments: str, cwd: Path, url: str) -> Outcome:
 
 @pytest.mark.slow
 @pytest.mark.timing
+@pytest.mark.light
 def test_the_seed_command_works_in_the_projects_folder(project: Path, url: str) -> None:
     """Where neighbours take the processor, the generator is late (3) or the service is slow (1): then once more."""
     for _ in range(TRIES):

@@ -19,7 +19,7 @@ from senior_backend.load.model import Stage
 from tests.load import harness
 from tests.load.harness import server
 
-pytestmark = [pytest.mark.timing, pytest.mark.slow]
+pytestmark = [pytest.mark.timing, pytest.mark.light, pytest.mark.slow]
 
 TRIES = 4
 LAG_MS = 2.0

@@ -1,8 +1,9 @@
 """Consumer and publisher for RabbitMQ: quorum queues, confirms, bounded redelivery, dead letters.
 
 Guarantees: `publish` returns when the broker has the message on a majority and a queue took it; each message reaches
-    `handle` at least once and is acknowledged after it; a message that failed `attempts` times goes to `<queue>.dead`,
-    also when it kills its consumers; nothing is lost when a consumer or connection dies.
+    `handle` at least once and is acknowledged after it; a message that failed `attempts` times, with growing pauses
+    between them, goes to `<queue>.dead`, also when it kills its consumers; nothing is lost when a consumer or
+    connection dies.
 Needs: aio-pika >= 9, RabbitMQ >= 3.10 (delivery limits of quorum queues; classic mirrored queues are gone in 4.0).
     `handle` must be idempotent: see inbox.py. For order use `single_active=True` and `prefetch=1`.
 Fails: `Unroutable` when no queue takes a message; connections come back by themselves (connect_robust). Work longer
@@ -13,6 +14,7 @@ Prove: pytest test_rabbitmq_consumer.py   (RABBITMQ_URL, default amqp://guest:gu
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
 log = logging.getLogger(__name__)
+LONGEST_PAUSE = 60.0
 
 
 class Unroutable(Exception):  # noqa: N818 - an outcome
@@ -86,8 +89,14 @@ async def consume(
     stop: asyncio.Event,
     *,
     prefetch: int = 20,
+    backoff: float = 1.0,
 ) -> None:
-    """Handle messages until `stop` is set; those in hand are finished first."""
+    """Handle messages until `stop` is set; those in hand are finished first.
+
+    A message that failed is given back after `backoff` seconds, doubled with each delivery, at most a minute: without
+    a pause an outage of a moment would use up all attempts. Until then it is in hand, so that a consumer whose every
+    message fails takes no more than `prefetch`; `stop` ends the pause.
+    """
     await channel.set_qos(prefetch_count=prefetch)
     in_hand: set[asyncio.Task[None]] = set()
 
@@ -99,6 +108,9 @@ async def consume(
             await handle(message)
         except Exception as error:  # noqa: BLE001 - whatever it is, the broker counts it
             log.warning("message %s failed: %r", message.message_id, error)
+            delivered = int(str(message.headers.get("x-delivery-count") or 0))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), min(backoff * 2**delivered, LONGEST_PAUSE))
             await message.nack(requeue=True)
         else:
             await message.ack()
@@ -108,5 +120,6 @@ async def consume(
     tag = await queue.consume(receive)
     await stop.wait()
     await queue.cancel(tag)
-    if in_hand:
+    await asyncio.sleep(0)  # what was delivered a moment ago is in hand only once its task runs
+    while in_hand:
         await asyncio.wait(set(in_hand))

@@ -56,7 +56,7 @@ def test_every_message_is_handled_in_spite_of_failures() -> None:
             done[str(message.message_id)] += 1
 
         stop = asyncio.Event()
-        consuming = asyncio.create_task(consume(channel, queue, handle, stop))
+        consuming = asyncio.create_task(consume(channel, queue, handle, stop, backoff=0.001))
         await until(lambda: len(done) == 100)
         stop.set()
         await consuming
@@ -77,7 +77,7 @@ def test_poison_goes_to_the_dead_queue_after_its_attempts() -> None:
                 raise ValueError("cannot parse")
 
         stop = asyncio.Event()
-        consuming = asyncio.create_task(consume(channel, queue, handle, stop))
+        consuming = asyncio.create_task(consume(channel, queue, handle, stop, backoff=0.001))
         dead = await channel.declare_queue(f"{queue.name}.dead", passive=True)
         letter = None
         while letter is None:
@@ -88,6 +88,57 @@ def test_poison_goes_to_the_dead_queue_after_its_attempts() -> None:
         await consuming
         assert (letter.body, letter.message_id) == (b"poison", "p")
         assert tries == Counter(p=3, g=1)
+
+    with_queue(body)
+
+
+def test_an_outage_of_a_moment_uses_up_no_attempts() -> None:
+    async def body(channel: AbstractChannel, queue: AbstractQueue) -> None:
+        over = asyncio.get_running_loop().time() + 1
+        tries, done = Counter[str](), set[str]()
+        for n in range(30):
+            await publish(channel, queue.name, b"{}", event_id=str(n))
+
+        async def handle(message: AbstractIncomingMessage) -> None:
+            tries[str(message.message_id)] += 1
+            if asyncio.get_running_loop().time() < over:
+                raise ConnectionError
+            done.add(str(message.message_id))
+
+        stop = asyncio.Event()
+        consuming = asyncio.create_task(consume(channel, queue, handle, stop, backoff=0.5))
+        await until(lambda: len(done) == 30)
+        stop.set()
+        await consuming
+        assert max(tries.values()) <= 3
+        dead = await channel.declare_queue(f"{queue.name}.dead", passive=True)
+        assert dead.declaration_result.message_count == 0
+
+    with_queue(body)
+
+
+def test_stopping_does_not_wait_for_a_pause_and_the_message_stays() -> None:
+    async def body(channel: AbstractChannel, queue: AbstractQueue) -> None:
+        failed, got, stop = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def fail(message: AbstractIncomingMessage) -> None:
+            failed.set()
+            raise ConnectionError
+
+        async def handle(message: AbstractIncomingMessage) -> None:
+            got.set()
+
+        await publish(channel, queue.name, b"x", event_id="1")
+        consuming = asyncio.create_task(consume(channel, queue, fail, stop, backoff=60))
+        await failed.wait()
+        stop.set()
+        async with asyncio.timeout(5):
+            await consuming
+        again = asyncio.Event()
+        consuming = asyncio.create_task(consume(channel, queue, handle, again))
+        await got.wait()
+        again.set()
+        await consuming
 
     with_queue(body)
 

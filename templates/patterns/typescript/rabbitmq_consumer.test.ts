@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connect, type ConfirmChannel, type ConsumeMessage } from "amqplib";
-import { sleep, unique } from "./proof.js";
+import { Signal, sleep, unique } from "./proof.js";
 import { consume, declare, publish, Unroutable } from "./rabbitmq_consumer.js";
 
 const URL = process.env["RABBITMQ_URL"] ?? "amqp://guest:guest@127.0.0.1:5672/";
@@ -33,7 +33,7 @@ test("every message is handled in spite of failures", () =>
       if (Math.random() < 0.1) throw new Error("down");
       const id = String(properties.messageId);
       done.set(id, (done.get(id) ?? 0) + 1);
-    }, abort.signal);
+    }, abort.signal, { backoffMs: 1 });
     await until(() => done.size === 100);
     abort.abort();
     await consuming;
@@ -50,7 +50,7 @@ test("poison goes to the dead queue after its attempts", () =>
       const id = String(message.properties.messageId);
       tries.set(id, (tries.get(id) ?? 0) + 1);
       if (id === "p") throw new TypeError("cannot parse");
-    }, abort.signal);
+    }, abort.signal, { backoffMs: 1 });
     let letter: { content: Buffer } | false = false;
     await until(async () => {
       letter = await channel.get(`${queue}.dead`, { noAck: true });
@@ -60,6 +60,51 @@ test("poison goes to the dead queue after its attempts", () =>
     await consuming;
     assert.equal((letter as unknown as { content: Buffer }).content.toString(), "poison");
     assert.deepEqual([tries.get("p"), tries.get("g")], [3, 1]);
+  }));
+
+test("an outage of a moment uses up no attempts", () =>
+  withQueue(async (channel, queue) => {
+    const over = performance.now() + 1000;
+    const tries = new Map<string, number>();
+    const done = new Set<string>();
+    for (let n = 0; n < 30; n++) await publish(channel, queue, Buffer.from("{}"), String(n));
+    const abort = new AbortController();
+    // Not an async function: what it throws is a failure as well.
+    const handle = ({ properties }: ConsumeMessage): Promise<void> => {
+      const id = String(properties.messageId);
+      tries.set(id, (tries.get(id) ?? 0) + 1);
+      if (performance.now() < over) throw new Error("down");
+      done.add(id);
+      return Promise.resolve();
+    };
+    const consuming = consume(channel, queue, handle, abort.signal, { backoffMs: 500 });
+    await until(() => done.size === 30);
+    abort.abort();
+    await consuming;
+    assert.ok(Math.max(...tries.values()) <= 3);
+    assert.equal((await channel.checkQueue(`${queue}.dead`)).messageCount, 0);
+  }));
+
+test("stopping does not wait for a pause, and the message stays", () =>
+  withQueue(async (channel, queue) => {
+    await publish(channel, queue, Buffer.from("x"), "1");
+    const failed = new Signal();
+    const abort = new AbortController();
+    const consuming = consume(channel, queue, async () => {
+      failed.set();
+      throw new Error("down");
+    }, abort.signal, { backoffMs: 60_000 });
+    await failed.wait;
+    const began = performance.now();
+    abort.abort();
+    await consuming;
+    assert.ok(performance.now() - began < 5000);
+    const got = new Signal();
+    const again = new AbortController();
+    const next = consume(channel, queue, async () => got.set(), again.signal);
+    await got.wait;
+    again.abort();
+    await next;
   }));
 
 test("a consumer that dies loses nothing, and a message that no queue takes is an error", () =>
