@@ -3,11 +3,12 @@
 When Redis cannot be reached the process counts for itself: a limit per process is better than none, and better than
 an outage. It asks Redis again after a second, so that not every call waits for a server that hangs.
 
-In Redis a low limit (logins) holds exactly in any minute. A high one, and a process alone, let the rate through on
-average: up to twice as many in some minutes, for one number a key.
+A low limit (logins) holds exactly in any minute. A high one lets the rate through on average: up to twice as many in
+some minutes, for one number a key.
 """
 
 import time
+from collections import deque
 
 import structlog
 from redis.asyncio import Redis
@@ -17,6 +18,7 @@ from app.patterns.rate_limiter import RateLimiter
 MINUTE = 60.0
 MAX_KEYS = 100_000
 EXACT_UP_TO = 1_000
+EXACT_ALONE_UP_TO = 100
 TIMEOUT_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 log = structlog.get_logger()
@@ -27,6 +29,7 @@ class Limiter:
 
     def __init__(self, redis_url: str | None) -> None:
         self._due: dict[str, float] = {}
+        self._calls: dict[str, deque[float]] = {}
         self._shared: dict[int, RateLimiter] = {}
         self._away_until = 0.0
         self._redis = Redis.from_url(redis_url, socket_connect_timeout=TIMEOUT_SECONDS) if redis_url else None
@@ -54,6 +57,25 @@ class Limiter:
         return decision.retry_after
 
     def _wait(self, key: str, per_minute: int, now: float) -> float:
+        if per_minute <= EXACT_ALONE_UP_TO:
+            return self._wait_exactly(key, per_minute, now)
+        return self._wait_on_average(key, per_minute, now)
+
+    def _wait_exactly(self, key: str, per_minute: int, now: float) -> float:
+        calls = self._calls.get(key, deque())
+        while calls and calls[0] <= now - MINUTE:
+            calls.popleft()
+        if len(calls) >= per_minute:
+            return calls[0] + MINUTE - now
+        if len(self._calls) >= MAX_KEYS:
+            self._calls = {known: times for known, times in self._calls.items() if times[-1] > now - MINUTE}
+            if len(self._calls) >= MAX_KEYS:
+                self._calls.clear()
+        calls.append(now)
+        self._calls[key] = calls
+        return 0.0
+
+    def _wait_on_average(self, key: str, per_minute: int, now: float) -> float:
         interval = MINUTE / per_minute
         due = max(self._due.get(key, now), now)
         if due - now > MINUTE - interval:

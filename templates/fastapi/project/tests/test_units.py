@@ -106,6 +106,24 @@ def test_rate_limit_lets_the_limit_through_and_recovers() -> None:
     assert asyncio.run(count()) == [True] * 5 + [False] * 2
 
 
+@pytest.mark.parametrize(("limit", "within", "after"), [(5, 5, 1), (1_000, 1_001, 2)])
+def test_a_low_limit_holds_in_any_minute_and_a_high_one_on_average(
+    limit: int, within: int, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 1_000.0
+    monkeypatch.setattr("app.ratelimit.time.monotonic", lambda: clock)
+    limiter = Limiter(None)
+
+    async def allowed(calls: int) -> int:
+        return sum([await limiter.wait("key", limit) == 0 for _ in range(calls)])
+
+    first = asyncio.run(allowed(1))
+    clock += 59.7
+    assert first + asyncio.run(allowed(2 * limit)) == within
+    clock += 0.4
+    assert asyncio.run(allowed(2)) == after
+
+
 @pytest.mark.parametrize("secret", ["", "short", "a" * 64])
 def test_weak_secrets_stop_the_start(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JWT_SECRET", secret)
