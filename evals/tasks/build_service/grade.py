@@ -91,7 +91,7 @@ def _service(workspace: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     log = (workspace / "service.log").open("wb")
     running = subprocess.Popen(
-        ["sh", "./run.sh", str(port)], cwd=workspace, stdout=log, stderr=log, start_new_session=True
+        ["/bin/sh", "./run.sh", str(port)], cwd=workspace, stdout=log, stderr=log, start_new_session=True
     )
     base = f"http://127.0.0.1:{port}"
     try:
