@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from senior_backend.migrate import creation, files
+from senior_backend.migrate import files
 from senior_backend.migrate.adapters import Unit
 from senior_backend.migrate.adapters import _shared as shared
 
@@ -39,5 +39,7 @@ def read(root: Path) -> Iterable[Unit]:
 
 def new(root: Path, parts: Sequence[Part], engine: Engine, now: datetime) -> list[tuple[Path, str]]:
     """Return the files for `parts`."""
+    from senior_backend.migrate import creation
+
     del engine
     return creation.own_files(root, parts, now)

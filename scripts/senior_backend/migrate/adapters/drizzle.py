@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from senior_backend.console.errors import InputError
@@ -69,6 +68,8 @@ def new(root: Path, parts: Sequence[Part], engine: Engine, now: datetime) -> lis
         version = entries[-1]["version"] if entries else journal.get("version", "7")
         entries.append({"idx": number, "version": version, "when": when, "tag": tag, "breakpoints": True})
         if snapshot is not None:
+            import uuid
+
             snapshot = {**snapshot, "id": str(uuid.uuid4()), "prevId": snapshot["id"]}
             files.append((root / "meta" / f"{number:04}_snapshot.json", json.dumps(snapshot, indent=2)))
     return [*files, (root / "meta" / "_journal.json", json.dumps(journal, indent=2) + "\n")]
