@@ -250,6 +250,18 @@ def test_what_an_overload_answered_bounds_the_answer_whatever_is_to_blame_for_it
     assert all(point.achieved == pytest.approx(700, rel=0.02) for point in overloaded)
 
 
+def test_stalls_that_lose_many_requests_are_not_pauses_that_happen_at_any_rate() -> None:
+    """At 97 a second and more a long probe stalls and half of it fails: the next lower rates are tried."""
+
+    def probe(rate: float, depth: Depth) -> Point:
+        held = rate <= 100 and (depth != "confirm" or rate <= 97)
+        return point(rate, sustained=held, cause="stall", achieved=rate if held else rate / 2)
+
+    result = findmax.search(probe, Options(arrivals="constant"))
+    assert result.rate is not None
+    assert 90 < result.rate <= 97
+
+
 @pytest.mark.parametrize(("each_second", "objectives"), [(0.001, "p90<200ms"), (0.0003, "p90<500ms")])
 def test_a_slow_leak_is_named(each_second: float, objectives: str) -> None:
     """Service time grows by 1 ms, or 0.3 ms, each second: whatever breaks at the end, the leak is why."""

@@ -211,7 +211,7 @@ def search(probe: Callable[[float, Depth], Point], options: Options) -> FindMaxR
 
 def _pauses(failed: Point) -> bool:
     """Whether pauses alone broke an objective: they do at any rate, and short probes do not meet them."""
-    return failed.cause == "stall" and not failed.overloaded
+    return failed.cause == "stall" and not failed.overloaded and failed.achieved > CLOSE * failed.rate
 
 
 def _bisect(asking: _Asking, best: Point | None, failed: Point | None) -> tuple[Point | None, Point | None]:
