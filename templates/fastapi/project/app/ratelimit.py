@@ -3,12 +3,14 @@
 When Redis cannot be reached the process counts for itself: a limit per process is better than none, and better than
 an outage. It asks Redis again after a second, so that not every call waits for a server that hangs.
 
-A low limit (logins) holds exactly in any minute. A high one lets the rate through on average: up to twice as many in
-some minutes, for one number a key.
+Where calls are counted in one place, a low limit (logins) holds exactly in any minute. A high one lets the rate
+through on average: up to twice as many in some minutes, for one number a key.
 """
 
 import time
 from collections import deque
+from collections.abc import Callable
+from typing import TypeVar
 
 import structlog
 from redis.asyncio import Redis
@@ -22,6 +24,15 @@ EXACT_ALONE_UP_TO = 100
 TIMEOUT_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 log = structlog.get_logger()
+State = TypeVar("State")
+
+
+def _bounded(known: dict[str, State], counts: Callable[[State], bool]) -> dict[str, State]:
+    """Return room for one more key: those that no longer count go, and if that is not enough, all."""
+    if len(known) < MAX_KEYS:
+        return known
+    kept = {key: state for key, state in known.items() if counts(state)}
+    return kept if len(kept) < MAX_KEYS else {}
 
 
 class Limiter:
@@ -67,10 +78,7 @@ class Limiter:
             calls.popleft()
         if len(calls) >= per_minute:
             return calls[0] + MINUTE - now
-        if len(self._calls) >= MAX_KEYS:
-            self._calls = {known: times for known, times in self._calls.items() if times[-1] > now - MINUTE}
-            if len(self._calls) >= MAX_KEYS:
-                self._calls.clear()
+        self._calls = _bounded(self._calls, lambda times: times[-1] > now - MINUTE)
         calls.append(now)
         self._calls[key] = calls
         return 0.0
@@ -80,10 +88,7 @@ class Limiter:
         due = max(self._due.get(key, now), now)
         if due - now > MINUTE - interval:
             return due - now - (MINUTE - interval)
-        if len(self._due) >= MAX_KEYS:
-            self._due = {known: time_due for known, time_due in self._due.items() if time_due > now}
-            if len(self._due) >= MAX_KEYS:
-                self._due.clear()
+        self._due = _bounded(self._due, lambda time_due: time_due > now)
         self._due[key] = due + interval
         return 0.0
 

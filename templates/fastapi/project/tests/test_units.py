@@ -124,6 +124,28 @@ def test_a_low_limit_holds_in_any_minute_and_a_high_one_on_average(
     assert asyncio.run(allowed(2)) == after
 
 
+@pytest.mark.parametrize("limit", [5, 1_000])
+def test_keys_are_forgotten_when_there_are_too_many_those_that_no_longer_count_first(
+    limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 1_000.0
+    monkeypatch.setattr("app.ratelimit.time.monotonic", lambda: clock)
+    monkeypatch.setattr("app.ratelimit.MAX_KEYS", 3)
+    limiter = Limiter(None)
+
+    async def spend(key: str) -> int:
+        return sum([await limiter.wait(key, limit) == 0 for _ in range(limit + 1)])
+
+    assert asyncio.run(spend("old")) == asyncio.run(spend("older")) == limit
+    clock += 61
+    assert asyncio.run(spend("known")) == limit
+    assert asyncio.run(spend("new")) == limit
+    assert asyncio.run(spend("known")) == 0
+    assert asyncio.run(spend("newer")) == limit
+    assert asyncio.run(spend("newest")) == limit
+    assert asyncio.run(spend("known")) == limit
+
+
 @pytest.mark.parametrize("secret", ["", "short", "a" * 64])
 def test_weak_secrets_stop_the_start(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JWT_SECRET", secret)
