@@ -62,6 +62,13 @@ test("poison goes to the dead queue after its attempts", () =>
     assert.deepEqual([tries.get("p"), tries.get("g")], [3, 1]);
   }));
 
+test("a broker that confirms nothing is not waited for", async () => {
+  const silent = { on: () => silent, off: () => silent, sendToQueue: () => true } as unknown as ConfirmChannel;
+  const began = performance.now();
+  await assert.rejects(publish(silent, "q", Buffer.from("x"), "1", { timeoutMs: 100 }), /not confirmed within 100 ms/);
+  assert.ok(performance.now() - began < 5000);
+});
+
 test("an outage of a moment uses up no attempts", () =>
   withQueue(async (channel, queue) => {
     const over = performance.now() + 1000;
