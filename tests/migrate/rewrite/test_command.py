@@ -322,3 +322,14 @@ def test_mariadb_accepts_what_is_written(rewrite: Any, tmp_path: Path, mariadb_u
         cursor.execute("SELECT count(DISTINCT token), count(*) FROM users WHERE n = 3")
         assert cursor.fetchone() == (2, 2)
     assert refused == 1, report["findings"]
+
+
+def test_what_stays_because_too_little_is_known_is_not_called_safe(rewrite: Callable[..., Any]) -> None:
+    code, report, _ = rewrite(
+        "ALTER TABLE invoices RENAME COLUMN total TO amount;\nCREATE UNIQUE INDEX number ON invoices (number);\n"
+    )
+    assert code == 1
+    assert report["summary"] == "wrote 2 files in place of 1 migration; left to you: 2 problems"
+    shown = json.dumps(report["data"])
+    assert "the statements that stay as they are" in shown
+    assert "safe" not in shown

@@ -242,17 +242,20 @@ def _report(
         steps.append(NextCommand(call, "measures it on a scratch database, with readers and writers running"))
     bad = sum(finding.severity == "error" for finding in findings)
     if bad:
-        code, verdict = ExitCode.FAILED, f"; {bad} problems are left to you"
+        code, verdict = ExitCode.FAILED, f"; left to you: {_number(bad, 'problem')}"
     else:
         code, verdict = ExitCode.OK, ""
     if total:
         verb = "would write" if options.dry_run else "wrote"
-        summary = (
-            f"{verb} {total} files in place of {sum(bool(written) for _, _, written in results)} migrations{verdict}"
-        )
+        replaced = sum(bool(written) for _, _, written in results)
+        summary = f"{verb} {_number(total, 'file')} in place of {_number(replaced, 'migration')}{verdict}"
     else:
-        summary = f"nothing to rewrite in {len(results)} migrations{verdict}"
+        summary = f"nothing to rewrite in {_number(len(results), 'migration')}{verdict}"
     return Report(TOOL, code, summary, tuple(findings), {"migrations": documents}, tuple(steps)), "\n".join(lines)
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _write(folder: Path, written: Sequence[Written]) -> None:

@@ -67,7 +67,7 @@ def written(
             irreversible=file.irreversible,
         )
         stage = _STAGE_NAMES[file.stage]
-        purposes = tuple(part.step.purpose or "the statements that were safe" for part in file.parts)
+        purposes = tuple(part.step.purpose or "the statements that stay as they are" for part in file.parts)
         found.append(
             Written(
                 f"{number}_{name}{'_' + stage if stage else ''}.sql", text, file.stage,
